@@ -1,0 +1,173 @@
+//! Blocking: which part of `C` a task makes, and what it packs for it.
+
+use super::block::{Out, Packed, multiply};
+use super::engine::{Engine, STRIP};
+use super::epilogue::{Activation, Epilogue, finish_row, vector_level};
+use super::pack::{Source, lanes_len, pack_lanes_parallel, pack_rows};
+use crate::cpu::parallel::{Shared, for_each};
+use crate::cpu::scratch::Scratch;
+
+/// The right operand.
+#[derive(Clone, Copy)]
+pub(crate) enum Operand<'a> {
+    /// Columns as lanes, still to be packed.
+    Source(&'a dyn Source),
+    /// Strips as [`super::pack`] lays them out.
+    Packed(*const u32),
+}
+
+/// Rows of `A` that a task packs at most: with 512 bytes to 2 KiB a row it stays in the second-level cache.
+const BLOCK_ROWS: usize = 192;
+
+/// How `C` is cut into tasks.
+struct Cut {
+    rows: usize,
+    cols: usize,
+    row_blocks: usize,
+    col_blocks: usize,
+}
+
+impl Cut {
+    /// About four tasks for each thread, so that a thread that is held up does not hold up the others.
+    fn new(engine: Engine, m: usize, n: usize) -> Self {
+        let threads = rayon::current_num_threads();
+        // Whole tiles, and at 512 bits whole packing chunks of 16.
+        let (step, group) = match engine {
+            Engine::AmxBf16 => (32, 32),
+            Engine::Avx512 | Engine::Avx512Bf16 => (16, 48),
+            _ => (engine.tile_rows(), 48),
+        };
+        let rows = m
+            .div_ceil(4 * threads)
+            .clamp(32, BLOCK_ROWS)
+            .next_multiple_of(step);
+        let row_blocks = m.div_ceil(rows);
+        // Each block of columns packs its rows of A again, so only as many as the threads need.
+        let col_blocks = (2 * threads)
+            .div_ceil(row_blocks)
+            .min(n.div_ceil(4 * group))
+            .max(1);
+        let cols = n.div_ceil(col_blocks).next_multiple_of(group);
+        Self {
+            rows,
+            cols,
+            row_blocks,
+            col_blocks: n.div_ceil(cols),
+        }
+    }
+}
+
+/// `c = epilogue(a·b)` where `a` has `m` rows as lanes and `b` has `n` columns as lanes, both over `k`.
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn product(
+    engine: Engine,
+    a: &dyn Source,
+    m: usize,
+    k: usize,
+    n: usize,
+    b: Operand<'_>,
+    c: &mut [f32],
+    mut epilogue: Epilogue<'_>,
+) {
+    assert_eq!(
+        c.len(),
+        m * n,
+        "a {m}×{n} product needs {} elements, not {}",
+        m * n,
+        c.len()
+    );
+    epilogue.check(m, n);
+    if m == 0 || n == 0 {
+        return;
+    }
+    let cost = (m * n).saturating_mul(k.max(1)) >> engine.cost_shift();
+    let mut packed;
+    let b = match b {
+        Operand::Packed(ptr) => ptr,
+        Operand::Source(source) => {
+            packed = Scratch::take(lanes_len(engine, n, k));
+            pack_lanes_parallel(engine, source, n, k, packed.as_mut_ptr());
+            packed.as_ptr()
+        }
+    };
+    let b = SharedWords(b);
+    let b_stride = engine.padded_words(k) * STRIP;
+    let cut = Cut::new(engine, m, n);
+    let c = Shared::new(c);
+    let preactivation = epilogue.preactivation.take().map(Shared::new);
+    let (bias, activation, accumulate) = (epilogue.bias, epilogue.activation, epilogue.accumulate);
+    let finishes = bias.is_some() || preactivation.is_some() || activation != Activation::None;
+    let depth = engine.depth() * engine.per_word();
+    let steps = k.div_ceil(depth).max(1);
+    let depth = k
+        .div_ceil(steps)
+        .next_multiple_of(STRIP * engine.per_word());
+
+    for_each(cut.row_blocks * cut.col_blocks, cost, |task| {
+        let (row0, col0) = (
+            task / cut.col_blocks * cut.rows,
+            task % cut.col_blocks * cut.cols,
+        );
+        let (rows, cols) = (cut.rows.min(m - row0), cut.cols.min(n - col0));
+        let mut block =
+            Scratch::take(rows.next_multiple_of(32) * engine.padded_words(depth.min(k)));
+        for step in 0..steps {
+            let k0 = step * depth;
+            let len = depth.min(k - k0.min(k));
+            // SAFETY: the block has room for the padded rows.
+            unsafe { pack_rows(engine, a, row0, rows, k0, len, block.as_mut_ptr()) };
+            let left = Packed {
+                ptr: block.as_ptr(),
+                stride: engine.padded_words(len) * engine.tile_rows(),
+            };
+            let right = Packed {
+                ptr: b
+                    .get()
+                    .wrapping_add(col0 / STRIP * b_stride + k0 / engine.per_word() * STRIP),
+                stride: b_stride,
+            };
+            let out = Out {
+                c: c.get().wrapping_add(row0 * n + col0),
+                ldc: n,
+                rows,
+                cols,
+                accumulate: accumulate || step > 0,
+            };
+            let last = step + 1 == steps && finishes;
+            let finish = |tile: Out, row: usize, col: usize| {
+                if !last {
+                    return;
+                }
+                for i in 0..tile.rows {
+                    let start = (row0 + row + i) * n + col0 + col;
+                    // SAFETY: this tile belongs to this task alone.
+                    let (target, before) = unsafe {
+                        (
+                            c.slice(start, tile.cols),
+                            preactivation.map(|before| before.slice(start, tile.cols)),
+                        )
+                    };
+                    let bias = bias.map(|bias| &bias[col0 + col..][..tile.cols]);
+                    finish_row(vector_level(engine), target, bias, before, activation);
+                }
+            };
+            // SAFETY: the operands are packed for this engine, the block of `c` belongs to this task alone.
+            unsafe { multiply(engine, engine.words(len), left, right, out, finish) };
+        }
+    });
+}
+
+/// Packed words that tasks only read.
+#[derive(Clone, Copy)]
+struct SharedWords(*const u32);
+
+// SAFETY: the words are not written while tasks read them.
+unsafe impl Send for SharedWords {}
+// SAFETY: as above.
+unsafe impl Sync for SharedWords {}
+
+impl SharedWords {
+    const fn get(self) -> *const u32 {
+        self.0
+    }
+}

@@ -1,0 +1,37 @@
+//! The operations that carry Kinora's cost, with their gradients, as a Burn backend extension.
+//!
+//! On Burn's CPU backend each operation runs the kernels in [`cpu`] (AMX, AVX-512 with BF16,
+//! AVX-512, AVX2 or portable, chosen once at start); on every other device it is composed of
+//! Burn's own operations, which differentiate themselves.
+//!
+//! | operation | what it fuses |
+//! | --- | --- |
+//! | [`linear`] | product, bias, activation |
+//! | [`attention`] | scores, bias, softmax, weighted sum; no score matrix in memory |
+//! | [`conv3d`] | gather, product, bias, activation, channels last |
+//! | [`norm_modulate`] | layer norm, scale, shift per group |
+//! | [`gate_residual`] | gate per group, residual |
+//! | [`rms_norm_rope`] | per-head RMS norm, rotary positions |
+//! | [`adamw`] | the whole optimiser step, in place |
+//!
+//! This is the only crate of the house that may hold `unsafe`.
+
+pub mod cpu;
+
+mod adamw;
+mod attention;
+mod conv3d;
+mod flex;
+mod linear;
+mod norm_modulate;
+mod residual;
+mod rms_norm_rope;
+
+pub use adamw::{AdamW, adamw};
+pub use attention::attention;
+pub use conv3d::conv3d;
+pub use cpu::{Activation, Level, Precision};
+pub use linear::linear;
+pub use norm_modulate::norm_modulate;
+pub use residual::gate_residual;
+pub use rms_norm_rope::{Rotary, rms_norm_rope};

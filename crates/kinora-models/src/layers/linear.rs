@@ -1,0 +1,90 @@
+//! Linear layer and the two-layer perceptron made of it.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Distribution, Tensor};
+use kinora_kernels::{Activation, Precision, linear};
+
+/// `activation(x · weight + bias)`.
+#[derive(Module, Debug)]
+pub struct Linear {
+    /// `[channels_in, channels_out]`
+    pub weight: Param<Tensor<2>>,
+    /// `[channels_out]`
+    pub bias: Param<Tensor<1>>,
+}
+
+impl Linear {
+    /// Normal weights of deviation `gain / √channels_in`, zero bias.
+    pub fn new(channels_in: usize, channels_out: usize, gain: f64, device: &Device) -> Self {
+        let std = gain / (channels_in as f64).sqrt();
+        let weight = Tensor::random(
+            [channels_in, channels_out],
+            Distribution::Normal(0.0, std),
+            device,
+        );
+        Self {
+            weight: Param::from_tensor(weight),
+            bias: Param::from_tensor(Tensor::zeros([channels_out], device)),
+        }
+    }
+
+    /// All zero: the layer adds nothing until it has learned something.
+    pub fn zeros(channels_in: usize, channels_out: usize, device: &Device) -> Self {
+        Self {
+            weight: Param::from_tensor(Tensor::zeros([channels_in, channels_out], device)),
+            bias: Param::from_tensor(Tensor::zeros([channels_out], device)),
+        }
+    }
+
+    /// # Shapes
+    ///
+    /// `[..., channels_in]` → `[..., channels_out]`
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.forward_activated(x, Activation::None)
+    }
+
+    /// As [`forward`](Self::forward), with the activation fused into the product.
+    pub fn forward_activated<const D: usize>(
+        &self,
+        x: Tensor<D>,
+        activation: Activation,
+    ) -> Tensor<D> {
+        linear(
+            x,
+            self.weight.val(),
+            self.bias.val(),
+            activation,
+            Precision::Bf16,
+        )
+    }
+}
+
+/// Two linear layers with GELU (tanh form) between them.
+#[derive(Module, Debug)]
+pub struct Mlp {
+    expand: Linear,
+    project: Linear,
+}
+
+impl Mlp {
+    /// `width → hidden → width`; `project_gain` scales the initial output.
+    pub fn new(width: usize, hidden: usize, project_gain: f64, device: &Device) -> Self {
+        Self {
+            expand: Linear::new(width, hidden, 1.0, device),
+            project: Linear::new(hidden, width, project_gain, device),
+        }
+    }
+
+    /// Hidden channels.
+    pub fn hidden(&self) -> usize {
+        self.expand.weight.dims()[1]
+    }
+
+    /// # Shapes
+    ///
+    /// `[..., width]` → `[..., width]`
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.project
+            .forward(self.expand.forward_activated(x, Activation::GeluTanh))
+    }
+}

@@ -1,0 +1,11 @@
+//! Layers that more than one network uses.
+
+mod attention;
+mod linear;
+mod norm;
+mod position;
+
+pub use attention::{CrossAttention, KeyValue, SelfAttention};
+pub use linear::{Linear, Mlp};
+pub use norm::LayerNorm;
+pub use position::{fourier_features, rotary_3d};

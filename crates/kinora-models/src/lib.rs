@@ -1,0 +1,13 @@
+//! Model families behind one small trait, the layers they share, and weight files in and out.
+//!
+//! A family knows nothing of tasks or files other than weights; the pipeline knows nothing of the
+//! family behind [`VideoModel`].
+
+mod error;
+mod family;
+pub mod layers;
+pub mod mini;
+pub mod weights;
+
+pub use error::Error;
+pub use family::{Description, VideoModel, Window};

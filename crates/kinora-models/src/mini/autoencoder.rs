@@ -1,0 +1,312 @@
+//! A causal video autoencoder whose cost is matrix products.
+//!
+//! **Encoder**: one linear map from a patch of `4 × 16 × 16` pixels to a latent token. Its weights are
+//! the leading eigenvectors of the patch covariance (the Karhunen–Loève transform), the best linear
+//! code there is, found in closed form. A linear code keeps latents smooth and nearly Gaussian,
+//! which is what a small denoiser learns fastest.
+//!
+//! **Decoder**: the transposed map, plus a residual network that sees the neighbouring tokens and
+//! the latent frame before, and restores what the linear code lost.
+//!
+//! Frame 0 of a clip stands alone in latent frame 0 (it is repeated to fill the patch, as causal
+//! padding); latent frame `k` then holds frames `4k − 3 ..= 4k`.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Distribution, Tensor};
+use kinora_kernels::{Activation, Precision, conv3d};
+
+use super::config::AutoencoderConfig;
+use crate::layers::{LayerNorm, Linear};
+
+/// Spatial convolution over channels-last frames; with `taps == 2` it also sees the frame before.
+#[derive(Module, Debug)]
+struct Conv {
+    /// `[taps, 3, 3, channels_in, channels_out]`
+    weight: Param<Tensor<5>>,
+    bias: Param<Tensor<1>>,
+}
+
+impl Conv {
+    fn new(taps: usize, channels: [usize; 2], gain: f64, device: &Device) -> Self {
+        let [channels_in, channels_out] = channels;
+        let std = gain / ((taps * 9 * channels_in) as f64).sqrt();
+        let weight = Tensor::random(
+            [taps, 3, 3, channels_in, channels_out],
+            Distribution::Normal(0.0, std),
+            device,
+        );
+        Self {
+            weight: Param::from_tensor(weight),
+            bias: Param::from_tensor(Tensor::zeros([channels_out], device)),
+        }
+    }
+
+    /// `[batch, frames + taps − 1, height, width, channels]` → `[batch, frames, …]`
+    fn forward(&self, x: Tensor<5>, activation: Activation) -> Tensor<5> {
+        conv3d(
+            x,
+            self.weight.val(),
+            self.bias.val(),
+            activation,
+            Precision::Bf16,
+        )
+    }
+}
+
+/// `x + conv(silu(conv(norm(x))))`
+#[derive(Module, Debug)]
+struct Residual {
+    norm: LayerNorm,
+    first: Conv,
+    second: Conv,
+}
+
+impl Residual {
+    fn new(channels: usize, device: &Device) -> Self {
+        Self {
+            norm: LayerNorm::new(channels, device),
+            first: Conv::new(1, [channels, channels], 1.4, device),
+            second: Conv::new(1, [channels, channels], 0.2, device),
+        }
+    }
+
+    fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        let h = self.norm.forward(x.clone());
+        let h = self.first.forward(h, Activation::Silu);
+        x + self.second.forward(h, Activation::None)
+    }
+}
+
+/// Residual blocks at one resolution, and the step to the next.
+#[derive(Module, Debug)]
+struct Stage {
+    blocks: Vec<Residual>,
+    expand: Linear,
+    upsample: usize,
+}
+
+impl Stage {
+    fn new(blocks: usize, channels: [usize; 2], upsample: usize, device: &Device) -> Self {
+        let [channels_in, channels_out] = channels;
+        let outputs = channels_out * upsample * upsample;
+        Self {
+            blocks: (0..blocks)
+                .map(|_| Residual::new(channels_in, device))
+                .collect(),
+            expand: Linear::new(channels_in, outputs, 1.0, device),
+            upsample,
+        }
+    }
+
+    fn forward(&self, mut x: Tensor<5>) -> Tensor<5> {
+        for block in &self.blocks {
+            x = block.forward(x);
+        }
+        let x = self.expand.forward(x);
+        let [batch, frames, height, width, channels] = x.dims();
+        let (n, channels) = (self.upsample, channels / (self.upsample * self.upsample));
+        // Each axis of the subpixels goes behind its own axis: pixel shuffle, channels last.
+        x.reshape([batch * frames * height, width, n, n * channels])
+            .swap_dims(1, 2)
+            .reshape([batch, frames, height * n, width * n, channels])
+    }
+}
+
+/// What decoding one latent frame leaves for the next.
+#[derive(Debug, Clone, Default)]
+pub struct DecodeState {
+    /// Last latent frame, `[batch, 1, height, width, channels]`.
+    previous: Option<Tensor<5>>,
+}
+
+/// The autoencoder: see the [module](self).
+#[derive(Module, Debug)]
+pub struct Autoencoder {
+    encode: Linear,
+    decode: Linear,
+    conv_in: Conv,
+    stages: Vec<Stage>,
+    patch: usize,
+    patch_frames: usize,
+}
+
+impl Autoencoder {
+    /// A fresh network; the linear maps are to be fitted, see [`set_basis`](Self::set_basis).
+    pub fn new(config: &AutoencoderConfig, device: &Device) -> Self {
+        let values = config.patch_values();
+        let latent = config.latent_channels;
+        let [wide, middle, narrow] = config.decoder_channels;
+        let [blocks_wide, blocks_middle, blocks_narrow] = config.decoder_blocks;
+        let last = config.patch / 4;
+        let mut out = Stage::new(
+            blocks_narrow,
+            [narrow, config.patch_frames * 3],
+            last,
+            device,
+        );
+        out.expand = Linear::zeros(narrow, config.patch_frames * 3 * last * last, device);
+        Self {
+            encode: Linear::new(values, latent, 1.0, device),
+            decode: Linear::new(latent, values, 1.0, device),
+            conv_in: Conv::new(2, [latent, wide], 1.0, device),
+            stages: vec![
+                Stage::new(blocks_wide, [wide, middle], 2, device),
+                Stage::new(blocks_middle, [middle, narrow], 2, device),
+                out,
+            ],
+            patch: config.patch,
+            patch_frames: config.patch_frames,
+        }
+    }
+
+    /// Sets the linear maps: `latents = (patch − mean) · basis / scale` and back.
+    ///
+    /// # Shapes
+    ///
+    /// - `mean`: `[patch_values]`, over pixels in −1 to 1
+    /// - `basis`: `[patch_values, latent_channels]`, orthonormal columns
+    /// - `scale`: `[latent_channels]`
+    pub fn set_basis(mut self, mean: Tensor<1>, basis: Tensor<2>, scale: Tensor<1>) -> Self {
+        let scaled = basis.clone() / scale.clone().unsqueeze();
+        let offset = mean.clone().unsqueeze::<2>().matmul(scaled.clone()).neg();
+        let channels = scale.dims()[0];
+        self.encode.weight = Param::from_tensor(scaled);
+        self.encode.bias = Param::from_tensor(offset.reshape([channels]));
+        self.decode.weight = Param::from_tensor((basis * scale.unsqueeze()).transpose());
+        self.decode.bias = Param::from_tensor(mean);
+        self
+    }
+
+    /// Latents of a clip. The number of frames must be `1 + patch_frames · n`, height and width
+    /// multiples of the patch.
+    ///
+    /// # Shapes
+    ///
+    /// - `video`: `[batch, 3, frames, height, width]`, −1 to 1
+    /// - output: `[batch, latent_channels, 1 + (frames − 1) / patch_frames, height / patch, width / patch]`
+    pub fn encode(&self, video: Tensor<5>) -> Tensor<5> {
+        let first = video.clone().narrow(2, 0, 1);
+        let padding = first.repeat_dim(2, self.patch_frames - 1);
+        self.encode_patches(Tensor::cat(vec![padding, video], 2))
+    }
+
+    /// As [`encode`](Self::encode), for whole patches of frames: a clip in the middle of a video.
+    pub fn encode_patches(&self, video: Tensor<5>) -> Tensor<5> {
+        self.encode_tokens(self.patchify(video))
+            .permute([0, 4, 1, 2, 3])
+    }
+
+    /// Latents, channels last, of pixels that are [grouped by patch](Self::patchify).
+    pub fn encode_tokens(&self, patches: Tensor<5>) -> Tensor<5> {
+        self.encode.forward(patches)
+    }
+
+    /// All frames of latents, channels last, that begin a clip: `patch_frames` of each.
+    pub fn decode_tokens(&self, latents: Tensor<5>) -> Tensor<5> {
+        let first = latents.clone().narrow(1, 0, 1);
+        self.decode_patches(latents, first)
+    }
+
+    /// Multiply-adds of the decoder's trained part for one latent token.
+    pub fn decoder_products_per_token(&self) -> usize {
+        let conv = |conv: &Conv| conv.weight.dims().iter().product::<usize>();
+        let mut products = conv(&self.conv_in);
+        let mut places = 1;
+        for stage in &self.stages {
+            for block in &stage.blocks {
+                products += places * (conv(&block.first) + conv(&block.second));
+            }
+            let [channels_in, channels_out] = stage.expand.weight.dims();
+            products += places * channels_in * channels_out;
+            places *= stage.upsample * stage.upsample;
+        }
+        products
+    }
+
+    /// Pixels grouped by patch: the values behind each latent token.
+    ///
+    /// # Shapes
+    ///
+    /// `[batch, 3, frames, height, width]` →
+    /// `[batch, frames / patch_frames, height / patch, width / patch, patch_values]`
+    pub fn patchify(&self, video: Tensor<5>) -> Tensor<5> {
+        let [batch, colours, frames, height, width] = video.dims();
+        let (p, t) = (self.patch, self.patch_frames);
+        let (f, h, w) = (frames / t, height / p, width / p);
+        video
+            .reshape([batch * colours, f, t, h, p, w, p])
+            .reshape([batch, colours, f, t, h, p, w * p])
+            .permute([0, 2, 4, 3, 5, 6, 1])
+            // [batch, f, h, t, p, w · p, colours]
+            .reshape([batch * f * h, t * p, w, p * colours])
+            .swap_dims(1, 2)
+            .reshape([batch, f, h, w, t * p * p * colours])
+    }
+
+    /// The opposite of [`patchify`](Self::patchify).
+    pub fn unpatchify(&self, patches: Tensor<5>) -> Tensor<5> {
+        let [batch, f, h, w, values] = patches.dims();
+        let (p, t) = (self.patch, self.patch_frames);
+        let colours = values / (t * p * p);
+        patches
+            .reshape([batch * f * h, w, t * p, p * colours])
+            .swap_dims(1, 2)
+            .reshape([batch, f, h, t, p, w * p, colours])
+            .permute([0, 6, 1, 3, 2, 4, 5])
+            .reshape([batch, colours, f * t, h * p, w * p])
+    }
+
+    /// Decodes latent frames; `state` carries what the next call needs, so that decoding a clip in
+    /// pieces gives the same frames as decoding it whole.
+    ///
+    /// # Shapes
+    ///
+    /// - `latents`: `[batch, latent_channels, latent_frames, height, width]`
+    /// - output: `[batch, 3, frames, height · patch, width · patch]`, about −1 to 1; the first call
+    ///   of a clip gives `1 + patch_frames · (latent_frames − 1)` frames, later ones
+    ///   `patch_frames · latent_frames`
+    pub fn decode_step(&self, latents: Tensor<5>, state: &mut DecodeState) -> Tensor<5> {
+        let starts = state.previous.is_none();
+        let latents = latents.permute([0, 2, 3, 4, 1]);
+        let [_, frames, _, _, _] = latents.dims();
+        let previous = state
+            .previous
+            .take()
+            .unwrap_or_else(|| latents.clone().narrow(1, 0, 1));
+        state.previous = Some(latents.clone().narrow(1, frames - 1, 1));
+        let video = self.decode_patches(latents, previous);
+        if starts {
+            let padding = self.patch_frames - 1;
+            let frames = video.dims()[2];
+            video.narrow(2, padding, frames - padding)
+        } else {
+            video
+        }
+    }
+
+    /// Decodes whole patches of frames, channels last, given the latent frame before them.
+    fn decode_patches(&self, latents: Tensor<5>, previous: Tensor<5>) -> Tensor<5> {
+        let base = self.unpatchify(self.decode.forward(latents.clone()));
+        let mut x = self
+            .conv_in
+            .forward(Tensor::cat(vec![previous, latents], 1), Activation::None);
+        for stage in &self.stages {
+            x = stage.forward(x);
+        }
+        // The last stage leaves [batch, f, height, width, t · colours].
+        let [batch, f, height, width, channels] = x.dims();
+        let t = self.patch_frames;
+        let detail = x
+            .reshape([batch, f, height, width, t, channels / t])
+            .permute([0, 5, 1, 4, 2, 3])
+            .reshape([batch, channels / t, f * t, height, width]);
+        base + detail
+    }
+
+    /// The part that gradient descent trains; the linear maps stay as fitted.
+    pub fn freeze_basis(mut self) -> Self {
+        self.encode = self.encode.no_grad();
+        self.decode = self.decode.no_grad();
+        self
+    }
+}

@@ -1,0 +1,87 @@
+//! Sizes of the mini family, as data that travels with the weights.
+
+use burn::config::Config;
+
+/// Autoencoder sizes.
+#[derive(Config, Debug, PartialEq)]
+pub struct AutoencoderConfig {
+    /// Channels of a latent token.
+    #[config(default = 64)]
+    pub latent_channels: usize,
+    /// Pixels of a patch in each direction.
+    #[config(default = 16)]
+    pub patch: usize,
+    /// Frames of a patch.
+    #[config(default = 4)]
+    pub patch_frames: usize,
+    /// Decoder channels at one token, a quarter and a sixteenth of a token.
+    #[config(default = "[256, 128, 96]")]
+    pub decoder_channels: [usize; 3],
+    /// Residual blocks at each of these.
+    #[config(default = "[2, 2, 1]")]
+    pub decoder_blocks: [usize; 3],
+}
+
+impl AutoencoderConfig {
+    /// Values in a patch: `patch_frames · patch² · 3`.
+    pub fn patch_values(&self) -> usize {
+        self.patch_frames * self.patch * self.patch * 3
+    }
+}
+
+/// Text encoder sizes.
+#[derive(Config, Debug, PartialEq)]
+pub struct TextConfig {
+    /// Entries of the tokenizer.
+    #[config(default = 4096)]
+    pub vocabulary: usize,
+    /// Tokens of a prompt, shorter ones are padded and longer ones refused.
+    #[config(default = 40)]
+    pub max_tokens: usize,
+    /// Channels.
+    #[config(default = 256)]
+    pub width: usize,
+    /// Transformer blocks.
+    #[config(default = 2)]
+    pub depth: usize,
+    /// Attention heads.
+    #[config(default = 4)]
+    pub heads: usize,
+}
+
+/// Diffusion transformer sizes.
+#[derive(Config, Debug, PartialEq)]
+pub struct TransformerConfig {
+    /// Channels.
+    #[config(default = 256)]
+    pub width: usize,
+    /// Blocks.
+    #[config(default = 8)]
+    pub depth: usize,
+    /// Attention heads.
+    #[config(default = 4)]
+    pub heads: usize,
+    /// Hidden channels of a perceptron, as a multiple of `width`.
+    #[config(default = 4)]
+    pub mlp_ratio: usize,
+}
+
+/// Everything that makes a model of this family.
+#[derive(Config, Debug, PartialEq)]
+pub struct MiniConfig {
+    /// The video autoencoder.
+    pub autoencoder: AutoencoderConfig,
+    /// The text encoder.
+    pub text: TextConfig,
+    /// The denoiser.
+    pub transformer: TransformerConfig,
+    /// Latent frames that are sampled together.
+    #[config(default = 5)]
+    pub window: usize,
+    /// Frames per second that the model was trained on.
+    #[config(default = 12)]
+    pub frames_per_second: usize,
+    /// Sizes that the model was trained on, `[width, height]` in pixels.
+    #[config(default = "vec![[176, 96], [128, 128], [96, 176]]")]
+    pub sizes: Vec<[usize; 2]>,
+}

@@ -1,0 +1,170 @@
+//! From a prompt to tokens, and from tokens to the context that the denoiser looks at.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
+use tokenizers::Tokenizer;
+use unicode_normalization::UnicodeNormalization;
+
+use super::config::TextConfig;
+use crate::Error;
+use crate::layers::{LayerNorm, Linear, Mlp, SelfAttention};
+
+/// Tokens of a batch of prompts, padded to the same length.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    /// `batch · max_tokens` entries.
+    pub ids: Vec<i32>,
+    /// Real tokens of each prompt.
+    pub lengths: Vec<usize>,
+}
+
+/// NFKC, lower case, single spaces: what both the tokenizer and the lexicon see.
+pub fn normalise(prompt: &str) -> String {
+    let lower = prompt.nfkc().collect::<String>().to_lowercase();
+    lower.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Token ids of `prompts`.
+///
+/// # Errors
+///
+/// [`Error::PromptLength`] names a prompt with more tokens than the model takes.
+pub fn tokenize(
+    tokenizer: &Tokenizer,
+    config: &TextConfig,
+    prompts: &[&str],
+) -> Result<Tokens, Error> {
+    let mut ids = Vec::with_capacity(prompts.len() * config.max_tokens);
+    let mut lengths = Vec::with_capacity(prompts.len());
+    for prompt in prompts {
+        let encoding = tokenizer
+            .encode(normalise(prompt), false)
+            .map_err(|source| Error::Tokenizer(source.to_string()))?;
+        let tokens = encoding.get_ids();
+        if tokens.len() > config.max_tokens {
+            return Err(Error::PromptLength {
+                got: tokens.len(),
+                limit: config.max_tokens,
+            });
+        }
+        ids.extend(tokens.iter().map(|&id| id as i32));
+        ids.extend(std::iter::repeat_n(0, config.max_tokens - tokens.len()));
+        lengths.push(tokens.len());
+    }
+    Ok(Tokens { ids, lengths })
+}
+
+#[derive(Module, Debug)]
+struct TextBlock {
+    norm_attention: LayerNorm,
+    attention: SelfAttention,
+    norm_mlp: LayerNorm,
+    mlp: Mlp,
+}
+
+/// A small bidirectional transformer over the prompt's tokens, trained together with the denoiser.
+#[derive(Module, Debug)]
+pub struct TextEncoder {
+    tokens: Param<Tensor<2>>,
+    positions: Param<Tensor<2>>,
+    blocks: Vec<TextBlock>,
+    norm: LayerNorm,
+    /// Stands first in every context, and alone in that of an empty prompt.
+    empty: Param<Tensor<2>>,
+    reference: Linear,
+    reference_positions: Param<Tensor<2>>,
+    max_tokens: usize,
+}
+
+impl TextEncoder {
+    /// A fresh encoder; a reference has `reference_tokens` tokens of `latent_channels`.
+    pub fn new(
+        config: &TextConfig,
+        latent_channels: usize,
+        reference_tokens: usize,
+        device: &Device,
+    ) -> Self {
+        let width = config.width;
+        let normal = |rows: usize, std: f64| {
+            let values = Tensor::random([rows, width], Distribution::Normal(0.0, std), device);
+            Param::from_tensor(values)
+        };
+        let block = |_| TextBlock {
+            norm_attention: LayerNorm::new(width, device),
+            attention: SelfAttention::new(width, config.heads, 0.5, device),
+            norm_mlp: LayerNorm::new(width, device),
+            mlp: Mlp::new(width, width * 4, 0.5, device),
+        };
+        Self {
+            tokens: normal(config.vocabulary, 0.5),
+            positions: normal(config.max_tokens, 0.2),
+            blocks: (0..config.depth).map(block).collect(),
+            norm: LayerNorm::new(width, device),
+            empty: normal(1, 0.5),
+            reference: Linear::new(latent_channels, width, 1.0, device),
+            reference_positions: normal(reference_tokens, 0.5),
+            max_tokens: config.max_tokens,
+        }
+    }
+
+    /// # Shapes
+    ///
+    /// - `references`: `[batch, slots · reference_tokens, latent_channels]`; `reference_counts`
+    ///   says how many slots of each prompt hold one
+    /// - output: `[batch, 1 + max_tokens + slots · reference_tokens, width]`
+    pub fn forward(
+        &self,
+        tokens: &Tokens,
+        references: Tensor<3>,
+        reference_counts: &[usize],
+    ) -> super::transformer::Context {
+        let device = references.device();
+        let batch = tokens.lengths.len();
+        let [_, reference_rows, _] = references.dims();
+        let [reference_tokens, width] = self.reference_positions.dims();
+        let slots = reference_rows / reference_tokens;
+
+        let ids: Tensor<1, Int> = Tensor::from_data(
+            TensorData::new(tokens.ids.clone(), [tokens.ids.len()]),
+            &device,
+        );
+        let mut x = self
+            .tokens
+            .val()
+            .select(0, ids)
+            .reshape([batch, self.max_tokens, width])
+            + self.positions.val().unsqueeze();
+        let seen = |row: usize, count: usize| if row < count { 0.0 } else { f32::NEG_INFINITY };
+        let mut text_bias = Vec::with_capacity(batch * self.max_tokens);
+        for &length in &tokens.lengths {
+            text_bias.extend((0..self.max_tokens).map(|row| seen(row, length)));
+        }
+        let text_bias: Tensor<2> =
+            Tensor::from_data(TensorData::new(text_bias, [batch, self.max_tokens]), &device);
+        for block in &self.blocks {
+            let h = block.norm_attention.forward(x.clone());
+            x = x + block.attention.forward(h, None, Some(text_bias.clone()));
+            let h = block.norm_mlp.forward(x.clone());
+            x = x + block.mlp.forward(h);
+        }
+        let text = self.norm.forward(x);
+
+        let places = self.reference_positions.val().repeat_dim(0, slots);
+        let references = self.reference.forward(references) + places.unsqueeze();
+        let mut reference_bias = Vec::with_capacity(batch * reference_rows);
+        for &count in reference_counts {
+            reference_bias.extend((0..reference_rows).map(|row| seen(row, count * reference_tokens)));
+        }
+        let reference_bias =
+            Tensor::from_data(TensorData::new(reference_bias, [batch, reference_rows]), &device);
+
+        let empty = self.empty.val().unsqueeze::<3>().repeat_dim(0, batch);
+        super::transformer::Context {
+            tokens: Tensor::cat(vec![empty, text, references], 1),
+            bias: Tensor::cat(
+                vec![Tensor::zeros([batch, 1], &device), text_bias, reference_bias],
+                1,
+            ),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Modules to and from safetensors, by the names of their fields.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Tensor, TensorData};
+use half::bf16;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use sha2::{Digest, Sha256};
+
+use crate::Error;
+
+/// Values of one tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Values {
+    /// Shape.
+    pub shape: Vec<usize>,
+    /// Elements, last axis fastest.
+    pub data: Vec<f32>,
+}
+
+/// Tensors by name.
+pub type TensorMap = BTreeMap<String, Values>;
+
+/// How values are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// Exactly.
+    F32,
+    /// Rounded to bfloat16.
+    Bf16,
+}
+
+/// Every parameter of `module` under `prefix`.
+pub fn collect<M: Module>(module: &M, prefix: &str) -> TensorMap {
+    struct Collector {
+        path: Vec<String>,
+        tensors: TensorMap,
+    }
+    impl ModuleVisitor for Collector {
+        fn enter_module(&mut self, name: &str, _container_type: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _name: &str, _container_type: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let tensor = param.val();
+            let values = Values {
+                shape: tensor.dims().to_vec(),
+                data: floats(tensor),
+            };
+            self.tensors.insert(self.path.join("."), values);
+        }
+    }
+    let mut collector = Collector {
+        path: vec![prefix.to_owned()],
+        tensors: TensorMap::new(),
+    };
+    module.visit(&mut collector);
+    collector.tensors
+}
+
+/// `module` with every parameter taken from `tensors` under `prefix`.
+///
+/// # Errors
+///
+/// A parameter that is missing or has another shape.
+pub fn assign<M: Module>(module: M, prefix: &str, tensors: &TensorMap) -> Result<M, Error> {
+    struct Assigner<'a> {
+        path: Vec<String>,
+        tensors: &'a TensorMap,
+        error: Option<Error>,
+    }
+    impl ModuleMapper for Assigner<'_> {
+        fn enter_module(&mut self, name: &str, _container_type: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _name: &str, _container_type: &str) {
+            self.path.pop();
+        }
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let name = self.path.join(".");
+            let required = param.val().dims().to_vec();
+            match self.tensors.get(&name) {
+                None => self.error = Some(Error::MissingTensor(name)),
+                Some(values) if values.shape != required => {
+                    self.error = Some(Error::TensorShape {
+                        name,
+                        got: values.shape.clone(),
+                        required,
+                    });
+                }
+                Some(values) => {
+                    let data = TensorData::new(values.data.clone(), values.shape.clone());
+                    return param.map(|old| {
+                        let new = Tensor::from_data(data, &old.device());
+                        if old.is_require_grad() {
+                            new.require_grad()
+                        } else {
+                            new
+                        }
+                    });
+                }
+            }
+            param
+        }
+    }
+    let mut assigner = Assigner {
+        path: vec![prefix.to_owned()],
+        tensors,
+        error: None,
+    };
+    let module = module.map(&mut assigner);
+    assigner.error.map_or(Ok(module), Err)
+}
+
+/// Elements of a tensor, last axis fastest.
+pub fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor
+        .into_data()
+        .try_into_vec()
+        .expect("networks hold f32 tensors")
+}
+
+/// A safetensors file in memory.
+pub fn to_bytes(
+    tensors: &TensorMap,
+    metadata: HashMap<String, String>,
+    storage: Storage,
+) -> Result<Vec<u8>, Error> {
+    let encoded: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = tensors
+        .iter()
+        .map(|(name, values)| {
+            let (dtype, bytes) = match storage {
+                Storage::F32 => (
+                    Dtype::F32,
+                    values.data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+                ),
+                Storage::Bf16 => (
+                    Dtype::BF16,
+                    values
+                        .data
+                        .iter()
+                        .flat_map(|&v| bf16::from_f32(v).to_le_bytes())
+                        .collect(),
+                ),
+            };
+            (name.clone(), dtype, values.shape.clone(), bytes)
+        })
+        .collect();
+    let format = |error: safetensors::SafeTensorError| Error::Format(error.to_string());
+    let views = encoded
+        .iter()
+        .map(|(name, dtype, shape, bytes)| {
+            let view = TensorView::new(*dtype, shape.clone(), bytes).map_err(format)?;
+            Ok((name.as_str(), view))
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+    safetensors::serialize(views, Some(metadata)).map_err(format)
+}
+
+/// Tensors and metadata of a safetensors file in memory.
+///
+/// # Errors
+///
+/// [`Error::Format`] where the file is damaged or holds a type other than F32 and BF16.
+pub fn from_bytes(bytes: &[u8]) -> Result<(TensorMap, HashMap<String, String>), Error> {
+    let format = |error: safetensors::SafeTensorError| Error::Format(error.to_string());
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
+    let file = SafeTensors::deserialize(bytes).map_err(format)?;
+    let mut tensors = TensorMap::new();
+    for (name, view) in file.iter() {
+        let data = match view.dtype() {
+            Dtype::F32 => view
+                .data()
+                .chunks_exact(4)
+                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                .collect(),
+            Dtype::BF16 => view
+                .data()
+                .chunks_exact(2)
+                .map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32())
+                .collect(),
+            other => {
+                return Err(Error::Format(format!(
+                    "tensor '{name}' has type {other:?}, expected F32 or BF16"
+                )));
+            }
+        };
+        let shape = view.shape().to_vec();
+        tensors.insert(name.to_owned(), Values { shape, data });
+    }
+    let metadata = header.metadata().clone().unwrap_or_default();
+    Ok((tensors, metadata))
+}
+
+/// Writes `bytes` under a temporary name beside `path` and renames: readers see the old file or the
+/// new one, never a part.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let temporary = path.with_extension("tmp");
+    std::fs::write(&temporary, bytes)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .map_err(|source| {
+            let _ = std::fs::remove_file(&temporary);
+            Error::Write {
+                path: path.to_owned(),
+                source,
+            }
+        })
+}
+
+/// SHA-256 in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,337 @@
+//! Fits the linear code in closed form, then trains the decoder by gradient descent.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::module::Module;
+use burn::tensor::{Device, Distribution, Tensor};
+use kinora_data::{Pack, Split};
+use kinora_kernels::{Activation, Precision, linear};
+use kinora_models::mini::autoencoder::{Autoencoder, DecodeState};
+use kinora_models::weights;
+use serde_json::json;
+
+use crate::corpus::{Corpus, Shape};
+use crate::run::{Run, StepMetrics};
+use crate::{AutoencoderRun, Error, Optimizer};
+
+/// Rounds of subspace iteration; each multiplies the gap between kept and dropped directions.
+const BASIS_ROUNDS: usize = 60;
+/// Scenes of the held-out evaluation.
+const EVALUATION_SCENES: u32 = 24;
+
+/// Runs or resumes a training. Stops with a checkpoint when `stop` is set.
+///
+/// # Errors
+///
+/// Files that cannot be used, a loss that is not a number, [`Error::Stopped`].
+pub fn train(
+    config: &AutoencoderRun,
+    folder: &Path,
+    device: &Device,
+    stop: &AtomicBool,
+) -> Result<(), Error> {
+    let mut run = Run::open(folder, &config.run, config)?;
+    let pack = Arc::new(Pack::open(&config.run.pack)?);
+    let corpus = Corpus::new(pack.clone(), Split::Train, config.run.seed, &config.model);
+    let shape = Shape {
+        batch: config.batch,
+        latent_frames: config.latent_frames,
+        anywhere: true,
+    };
+    device.seed(config.run.seed);
+    let training_device = device.clone().autodiff();
+    let fresh = Autoencoder::new(&config.model, &training_device);
+
+    let (mut model, mut optimizer, mut step) = match run.resume()? {
+        Some((step, tensors)) => {
+            let model = weights::assign(fresh, "model", &tensors)?.freeze_basis();
+            let optimizer = Optimizer::from_tensors(&model, step, &tensors);
+            (model, optimizer, step)
+        }
+        None => {
+            let basis = fit_basis(config, &corpus, device);
+            run.say(&format!(
+                "linear code: {} channels keep {:.2} % of the variance",
+                config.model.latent_channels,
+                basis.kept * 100.0
+            ));
+            let model = fresh
+                .set_basis(
+                    Tensor::from_inner(basis.mean),
+                    Tensor::from_inner(basis.directions),
+                    Tensor::from_inner(basis.scale),
+                )
+                .freeze_basis();
+            (model, Optimizer::default(), 0)
+        }
+    };
+    if step == 0 {
+        let (psnr, ssim) = evaluate(&model.valid(), &corpus, device);
+        run.say(&format!("held-out before training: {psnr:.2} dB, SSIM {ssim:.3}"));
+    }
+
+    let batches = corpus.stream(step..config.run.steps, move |_| shape);
+    while step < config.run.steps && run.progress(step) < 1.0 {
+        let Ok(batch) = batches.recv() else { break };
+        step += 1;
+        device.seed(config.run.seed ^ u64::from(step));
+        let patches = batch.patches(device);
+        let tokens: usize = patches.dims()[..4].iter().product();
+        let flops = 6.0 * tokens as f64 * decoder_products(&model) as f64;
+        let loss = loss(&model, patches, config.latent_noise);
+        let value = loss.clone().into_scalar::<f32>();
+        let grads = loss.backward();
+        let learning_rate = config.optimizer.learning_rate_at(step, run.progress(step));
+        let (next, gradient_norm) = optimizer.step(model, &grads, &config.optimizer, learning_rate);
+        model = next;
+        run.record(StepMetrics {
+            step,
+            loss: value,
+            gradient_norm,
+            learning_rate,
+            tokens,
+            flops,
+        })?;
+        let (checkpoint, samples) = run.due(step);
+        let stopping = stop.load(Ordering::Relaxed);
+        if checkpoint || stopping {
+            save(&run, step, &model, &optimizer)?;
+        }
+        if stopping {
+            return Err(Error::Stopped);
+        }
+        if samples {
+            report(&mut run, step, &model, &optimizer, &corpus, device)?;
+        }
+    }
+    save(&run, step, &model, &optimizer)?;
+    report(&mut run, step, &model, &optimizer, &corpus, device)?;
+    run.finish();
+    Ok(())
+}
+
+/// The averaged network of a run.
+///
+/// # Errors
+///
+/// A folder without a checkpoint, or with one of other sizes.
+pub fn load(folder: &Path, device: &Device) -> Result<(Autoencoder, AutoencoderRun), Error> {
+    let config: AutoencoderRun = crate::config::read(&folder.join("config.toml"))?;
+    let mut run = Run::open(folder, &config.run, &config)?;
+    let fresh = Autoencoder::new(&config.model, device);
+    let Some((step, tensors)) = run.resume()? else {
+        return Err(Error::Config {
+            path: folder.to_owned(),
+            reason: "it has no checkpoint; train the autoencoder first".into(),
+        });
+    };
+    let model = weights::assign(fresh, "model", &tensors)?;
+    let optimizer = Optimizer::from_tensors(&model, step, &tensors);
+    Ok((optimizer.averaged(model), config))
+}
+
+fn save(run: &Run, step: u32, model: &Autoencoder, optimizer: &Optimizer) -> Result<(), Error> {
+    let mut tensors = optimizer.to_tensors();
+    tensors.extend(weights::collect(model, "model"));
+    run.checkpoint(step, &tensors)
+}
+
+/// Absolute plus squared error of the decoded clip. The decoder sees slightly noisy latents, as the
+/// denoiser will give it.
+fn loss(model: &Autoencoder, patches: Tensor<5>, latent_noise: f32) -> Tensor<1> {
+    let patches = Tensor::from_inner(patches);
+    let latents = model.encode_tokens(patches.clone());
+    let noise = Distribution::Normal(0.0, f64::from(latent_noise));
+    let latents = latents.clone() + latents.random_like(noise);
+    let difference = model.decode_tokens(latents) - model.unpatchify(patches);
+    difference.clone().abs().mean() + difference.square().mean() * 4.0
+}
+
+/// Multiply-adds of the decoder for one latent token.
+fn decoder_products(model: &Autoencoder) -> usize {
+    model.decoder_products_per_token()
+}
+
+struct Basis {
+    mean: Tensor<1>,
+    directions: Tensor<2>,
+    scale: Tensor<1>,
+    kept: f32,
+}
+
+/// Leading eigenvectors of the covariance of patches, by orthogonal iteration.
+fn fit_basis(config: &AutoencoderRun, corpus: &Corpus, device: &Device) -> Basis {
+    let values = config.model.patch_values();
+    let channels = config.model.latent_channels;
+    let zero = Tensor::<1>::zeros([values], device);
+    let product = |a: Tensor<2>, b: Tensor<2>| {
+        let columns = b.dims()[1];
+        let bias = Tensor::zeros([columns], device);
+        linear(a, b, bias, Activation::None, Precision::F32)
+    };
+    let (mut sum, mut outer, mut count) = (zero, Tensor::<2>::zeros([values, values], device), 0);
+    let mut step = u32::MAX;
+    while count < config.basis_patches {
+        let shape = Shape {
+            batch: 8,
+            latent_frames: 3,
+            anywhere: true,
+        };
+        let patches = corpus.batch(step, shape).patches(device);
+        step -= 1;
+        let rows = patches.dims()[..4].iter().product();
+        let patches = patches.reshape([rows, values]);
+        sum = sum + patches.clone().sum_dim(0).reshape([values]);
+        outer = outer + product(patches.clone().transpose(), patches);
+        count += rows;
+    }
+    let mean = sum / count as f32;
+    let column = mean.clone().reshape([values, 1]);
+    let covariance = outer / count as f32 - product(column.clone(), column.transpose());
+
+    let spare = channels + 16;
+    let mut q = orthonormal(Tensor::random(
+        [values, spare],
+        Distribution::Normal(0.0, 1.0),
+        device,
+    ));
+    for _ in 0..BASIS_ROUNDS {
+        q = orthonormal(product(covariance.clone(), q));
+    }
+    let spread = product(covariance.clone(), q.clone());
+    let eigenvalues = weights::floats((q.clone() * spread).sum_dim(0).reshape([spare]));
+    let trace: f32 = weights::floats(covariance)
+        .iter()
+        .step_by(values + 1)
+        .sum();
+    let kept = eigenvalues[..channels].iter().sum::<f32>() / trace;
+
+    // Whitened in part, and scaled so that the latents' mean variance is one.
+    let partial: Vec<f32> = eigenvalues[..channels]
+        .iter()
+        .map(|value| value.max(1e-8).sqrt().powf(config.whitening))
+        .collect();
+    let variance: f32 = eigenvalues
+        .iter()
+        .zip(&partial)
+        .map(|(value, scale)| value / (scale * scale))
+        .sum::<f32>()
+        / channels as f32;
+    let scale: Vec<f32> = partial.iter().map(|scale| scale * variance.sqrt()).collect();
+    Basis {
+        mean,
+        directions: q.narrow(1, 0, channels),
+        scale: Tensor::from_floats(scale.as_slice(), device),
+        kept,
+    }
+}
+
+/// Columns made orthonormal by the modified Gram–Schmidt process, in f64.
+fn orthonormal(matrix: Tensor<2>) -> Tensor<2> {
+    let device = matrix.device();
+    let [rows, columns] = matrix.dims();
+    let transposed = weights::floats(matrix.transpose());
+    let mut basis: Vec<Vec<f64>> = Vec::with_capacity(columns);
+    for column in transposed.chunks(rows) {
+        let mut v: Vec<f64> = column.iter().map(|&x| f64::from(x)).collect();
+        for other in &basis {
+            let along: f64 = v.iter().zip(other).map(|(a, b)| a * b).sum();
+            v.iter_mut().zip(other).for_each(|(a, b)| *a -= along * b);
+        }
+        let norm = v.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-30);
+        v.iter_mut().for_each(|x| *x /= norm);
+        basis.push(v);
+    }
+    let flat: Vec<f32> = basis.iter().flatten().map(|&x| x as f32).collect();
+    Tensor::<1>::from_floats(flat.as_slice(), &device)
+        .reshape([columns, rows])
+        .transpose()
+}
+
+/// PSNR in dB and SSIM of held-out clips at native size, decoded as a stream.
+pub fn evaluate(model: &Autoencoder, corpus: &Corpus, device: &Device) -> (f32, f32) {
+    let held_out = corpus.held_out();
+    let (mut squared, mut ssim) = (0.0, 0.0);
+    for step in 0..EVALUATION_SCENES {
+        let shape = Shape {
+            batch: 1,
+            latent_frames: 5,
+            anywhere: false,
+        };
+        let patches = held_out.batch(step, shape).patches(device);
+        let latents = model.encode_tokens(patches.clone()).permute([0, 4, 1, 2, 3]);
+        let decoded = model.decode_step(latents, &mut DecodeState::default());
+        let frames = decoded.dims()[2];
+        let video = model.unpatchify(patches);
+        let padding = video.dims()[2] - frames;
+        let video = video.narrow(2, padding, frames);
+        let decoded = decoded.clamp(-1.0, 1.0);
+        squared += (decoded.clone() - video.clone()).square().mean().into_scalar::<f32>() / 4.0;
+        ssim += mean_ssim(decoded, video);
+    }
+    let n = EVALUATION_SCENES as f32;
+    (-10.0 * (squared / n).log10(), ssim / n)
+}
+
+/// Structural similarity (Wang et al., 2004) over 8 × 8 blocks of luma, mean over the clip.
+fn mean_ssim(a: Tensor<5>, b: Tensor<5>) -> f32 {
+    const BLOCK: usize = 8;
+    let [_, _, frames, height, width] = a.dims();
+    let luma = |t: Tensor<5>| {
+        let scaled = (t + 1.0) * 0.5;
+        let part = |i: usize, weight: f32| scaled.clone().narrow(1, i, 1) * weight;
+        let luma = part(0, 0.2126) + part(1, 0.7152) + part(2, 0.0722);
+        let rows = height / BLOCK;
+        luma.reshape([frames * rows, BLOCK, width / BLOCK, BLOCK])
+            .swap_dims(1, 2)
+            .reshape([frames * rows * (width / BLOCK), BLOCK * BLOCK])
+    };
+    let (a, b) = (luma(a), luma(b));
+    let (mean_a, mean_b) = (a.clone().mean_dim(1), b.clone().mean_dim(1));
+    let (a, b) = (a - mean_a.clone(), b - mean_b.clone());
+    let covariance = (a.clone() * b.clone()).mean_dim(1);
+    let (var_a, var_b) = (a.square().mean_dim(1), b.square().mean_dim(1));
+    let (c1, c2) = (0.01_f32.powi(2), 0.03_f32.powi(2));
+    let above = (mean_a.clone() * mean_b.clone() * 2.0 + c1) * (covariance * 2.0 + c2);
+    let below = (mean_a.square() + mean_b.square() + c1) * (var_a + var_b + c2);
+    (above / below).mean().into_scalar::<f32>()
+}
+
+fn report(
+    run: &mut Run,
+    step: u32,
+    model: &Autoencoder,
+    optimizer: &Optimizer,
+    corpus: &Corpus,
+    device: &Device,
+) -> Result<(), Error> {
+    let averaged = optimizer.averaged(model.valid());
+    let (psnr, ssim) = evaluate(&averaged, corpus, device);
+    run.say(&format!("step {step}: held-out {psnr:.2} dB, SSIM {ssim:.3}"));
+    run.log(&json!({"step": step, "held_out_psnr_db": psnr, "held_out_ssim": ssim}))?;
+
+    let held_out = corpus.held_out();
+    let mut frames = Vec::new();
+    for scene in 0..8 {
+        let shape = Shape {
+            batch: 1,
+            latent_frames: 2,
+            anywhere: false,
+        };
+        let batch = held_out.batch(scene, shape);
+        let patches = batch.patches(device);
+        let latents = averaged.encode_tokens(patches.clone()).permute([0, 4, 1, 2, 3]);
+        let decoded = averaged.decode_step(latents, &mut DecodeState::default());
+        let last = decoded.dims()[2] - 1;
+        let video = averaged.unpatchify(patches);
+        let end = video.dims()[2] - 1;
+        for clip in [video.narrow(2, end, 1), decoded.narrow(2, last, 1)] {
+            frames.extend(kinora_pipeline::frames_from_tensor(clip)?);
+        }
+    }
+    let sheet = kinora_media::contact_sheet(&frames, &kinora_media::SheetOptions::new(4))?;
+    kinora_media::write_picture(run.sample_path(step), &sheet, true)?;
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! Settings of a run, as TOML.
+
+use std::path::{Path, PathBuf};
+
+use kinora_models::mini::config::{AutoencoderConfig, TextConfig, TransformerConfig};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::Error;
+use crate::optimizer::OptimizerConfig;
+
+/// What every run has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// Packed subjects, see `kinora data pack`.
+    pub pack: PathBuf,
+    /// Same seed, same run.
+    pub seed: u64,
+    /// Steps in all.
+    pub steps: u32,
+    /// The run also ends, decayed, after this time. It makes a run depend on the machine's speed.
+    #[serde(default)]
+    pub minutes: Option<f32>,
+    /// Steps between checkpoints.
+    pub checkpoint_every: u32,
+    /// Steps between sample sheets.
+    pub samples_every: u32,
+}
+
+/// Settings of an autoencoder run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AutoencoderRun {
+    /// What every run has.
+    pub run: RunConfig,
+    /// Sizes of the network.
+    pub model: AutoencoderConfig,
+    /// The optimiser.
+    #[serde(default)]
+    pub optimizer: OptimizerConfig,
+    /// Clips of a step.
+    pub batch: usize,
+    /// Latent frames of a clip.
+    pub latent_frames: usize,
+    /// Patches from which the linear code is fitted.
+    pub basis_patches: usize,
+    /// Latents are divided by their deviation to this power: 0 keeps the eigenvalues, 1 whitens.
+    pub whitening: f32,
+    /// Deviation of the noise on the latents that the decoder learns from.
+    pub latent_noise: f32,
+}
+
+/// Settings of a transformer run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransformerRun {
+    /// What every run has.
+    pub run: RunConfig,
+    /// The trained autoencoder's run folder.
+    pub autoencoder: PathBuf,
+    /// Name of the finished model.
+    pub name: String,
+    /// Sizes of the text encoder.
+    pub text: TextConfig,
+    /// Sizes of the denoiser.
+    pub transformer: TransformerConfig,
+    /// The optimiser.
+    #[serde(default)]
+    pub optimizer: OptimizerConfig,
+    /// Latent frames that are denoised together.
+    pub window: usize,
+    /// Clips of a step.
+    pub batch: usize,
+    /// Share of the steps that train on single latent frames instead of windows.
+    pub picture_share: f32,
+    /// Pictures of such a step.
+    pub picture_batch: usize,
+    /// Share of clips without caption and references.
+    pub unconditional_share: f32,
+    /// Share of captioned clips without references.
+    pub no_reference_share: f32,
+    /// Shift of the noise levels towards noise.
+    pub shift: f32,
+}
+
+/// Settings of the judges' run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassifierRun {
+    /// What every run has.
+    pub run: RunConfig,
+    /// The trained autoencoder's run folder.
+    pub autoencoder: PathBuf,
+    /// The optimiser.
+    #[serde(default)]
+    pub optimizer: OptimizerConfig,
+    /// Channels.
+    pub width: usize,
+    /// Blocks.
+    pub depth: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Latent frames that a judge sees.
+    pub latent_frames: usize,
+    /// Clips of a step.
+    pub batch: usize,
+}
+
+/// Reads settings.
+///
+/// # Errors
+///
+/// [`Error::Config`] says what is wrong and where.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    let config = |reason: String| Error::Config {
+        path: path.to_owned(),
+        reason,
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| config(error.to_string()))?;
+    toml::from_str(&text).map_err(|error| config(error.to_string()))
+}

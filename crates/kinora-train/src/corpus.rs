@@ -1,0 +1,234 @@
+//! Batches of captioned clips, rendered ahead of the step that needs them.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use kinora_data::{Aspect, Labels, Pack, RenderOptions, Renderer, SceneSpec, Split, captions};
+use kinora_models::mini::config::AutoencoderConfig;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Frames per second of the training clips.
+pub const FRAMES_PER_SECOND: usize = 12;
+/// Windows begin within this many latent frames of the clip's start.
+const LATEST_WINDOW: usize = 12;
+
+const HELD_OUT_SEED: u64 = 0x5EED_0F_4E1D;
+
+/// What a batch holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Clips.
+    pub batch: usize,
+    /// Latent frames of each.
+    pub latent_frames: usize,
+    /// Whether clips may begin in the middle of a scene.
+    pub anywhere: bool,
+}
+
+/// Clips of the same size with their captions and facts.
+#[derive(Debug, Clone)]
+pub struct ClipBatch {
+    /// Pixels in −1 to 1 grouped by patch.
+    patches: Vec<f32>,
+    /// `[batch, latent_frames, height, width, patch_values]`
+    shape: [usize; 5],
+    /// A caption of each clip.
+    pub captions: Vec<String>,
+    /// Subjects of each clip, the main one first.
+    pub subjects: Vec<Vec<usize>>,
+    /// Facts of each clip.
+    pub labels: Vec<Labels>,
+    /// Index of the first latent frame in its scene.
+    pub first_latent_frames: Vec<usize>,
+    /// For whatever else the step draws.
+    pub rng: ChaCha8Rng,
+}
+
+impl ClipBatch {
+    /// `[batch, latent_frames, height, width, patch_values]`
+    pub fn patches(&self, device: &Device) -> Tensor<5> {
+        Tensor::from_data(TensorData::new(self.patches.clone(), self.shape), device)
+    }
+}
+
+/// The endless stream of rendered scenes.
+#[derive(Clone)]
+pub struct Corpus {
+    pack: Arc<Pack>,
+    split: Split,
+    seed: u64,
+    patch: usize,
+    patch_frames: usize,
+}
+
+impl Corpus {
+    /// Scenes of `pack`; the same seed gives the same batches.
+    pub fn new(pack: Arc<Pack>, split: Split, seed: u64, config: &AutoencoderConfig) -> Self {
+        Self {
+            pack,
+            split,
+            seed,
+            patch: config.patch,
+            patch_frames: config.patch_frames,
+        }
+    }
+
+    /// The subjects.
+    pub fn pack(&self) -> &Arc<Pack> {
+        &self.pack
+    }
+
+    /// Scenes that training never sees.
+    pub fn held_out(&self) -> Self {
+        Self {
+            split: Split::HeldOut,
+            seed: self.seed ^ HELD_OUT_SEED,
+            ..self.clone()
+        }
+    }
+
+    /// The batch of a step: a function of seed and step alone, so that a resumed run sees what it
+    /// would have seen.
+    pub fn batch(&self, step: u32, shape: Shape) -> ClipBatch {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        rng.set_stream(u64::from(step));
+        let aspect = Aspect::ALL[[0, 0, 1, 2][rng.random_range(0..4)]];
+        self.batch_of(rng, aspect, shape)
+    }
+
+    fn batch_of(&self, mut rng: ChaCha8Rng, aspect: Aspect, shape: Shape) -> ClipBatch {
+        let (width, height) = aspect.native_size();
+        let renderer = Renderer::new(&self.pack);
+        let mut batch = ClipBatch {
+            patches: Vec::new(),
+            shape: [
+                shape.batch,
+                shape.latent_frames,
+                height / self.patch,
+                width / self.patch,
+                self.patch_frames * self.patch * self.patch * 3,
+            ],
+            captions: Vec::new(),
+            subjects: Vec::new(),
+            labels: Vec::new(),
+            first_latent_frames: Vec::new(),
+            rng: rng.clone(),
+        };
+        for _ in 0..shape.batch {
+            let mut spec = SceneSpec::sample(rng.random(), &self.pack, self.split);
+            spec.aspect = aspect;
+            let first = if shape.anywhere && rng.random_bool(0.6) {
+                rng.random_range(1..=LATEST_WINDOW)
+            } else {
+                0
+            };
+            let window = Window {
+                first,
+                latent_frames: shape.latent_frames,
+                width,
+                height,
+            };
+            self.render(&renderer, &spec, window, &mut batch.patches);
+            batch.captions.push(caption(&spec, &self.pack, rng.random()));
+            batch.subjects.push(
+                std::iter::once(spec.subject)
+                    .chain(spec.companion.map(|companion| companion.subject))
+                    .collect(),
+            );
+            batch.labels.push(spec.labels());
+            batch.first_latent_frames.push(first);
+        }
+        batch.rng = rng;
+        batch
+    }
+
+    /// One given scene from its beginning, as a batch of its own.
+    pub fn scene(&self, spec: &SceneSpec, latent_frames: usize) -> ClipBatch {
+        let (width, height) = spec.aspect.native_size();
+        let mut patches = Vec::new();
+        let window = Window {
+            first: 0,
+            latent_frames,
+            width,
+            height,
+        };
+        self.render(&Renderer::new(&self.pack), spec, window, &mut patches);
+        let values = self.patch_frames * self.patch * self.patch * 3;
+        ClipBatch {
+            patches,
+            shape: [1, latent_frames, height / self.patch, width / self.patch, values],
+            captions: vec![captions(spec, &self.pack, 0).short_en.text],
+            subjects: vec![vec![spec.subject]],
+            labels: vec![spec.labels()],
+            first_latent_frames: vec![0],
+            rng: ChaCha8Rng::seed_from_u64(0),
+        }
+    }
+
+    fn render(&self, renderer: &Renderer, spec: &SceneSpec, window: Window, out: &mut Vec<f32>) {
+        // Latent frame 0 holds frame 0 alone, repeated; latent frame k holds 4k − 3 ..= 4k.
+        let padding = if window.first == 0 { self.patch_frames - 1 } else { 0 };
+        let frames = window.latent_frames * self.patch_frames - padding;
+        let clip = renderer.render(
+            spec,
+            RenderOptions {
+                width: window.width,
+                height: window.height,
+                fps: FRAMES_PER_SECOND as f32,
+                start_frame: (window.first * self.patch_frames).saturating_sub(self.patch_frames - 1),
+                frames,
+            },
+        );
+        let clip = clip.expect("native sizes and frame counts can be rendered");
+        let frame_of = |t: usize| t.saturating_sub(padding);
+        let (p, row) = (self.patch, window.width * 3);
+        for latent_frame in 0..window.latent_frames {
+            for y in 0..window.height / p {
+                for x in 0..window.width / p {
+                    for t in 0..self.patch_frames {
+                        let frame = frame_of(latent_frame * self.patch_frames + t);
+                        for line in 0..p {
+                            let start = (frame * window.height + y * p + line) * row + x * p * 3;
+                            let pixels = &clip.rgb[start..start + p * 3];
+                            out.extend(pixels.iter().map(|&byte| f32::from(byte) / 127.5 - 1.0));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Renders the batches of `steps` on a thread of its own, a few ahead.
+    pub fn stream(
+        &self,
+        steps: std::ops::Range<u32>,
+        shape: impl Fn(u32) -> Shape + Send + 'static,
+    ) -> Receiver<ClipBatch> {
+        let (sender, receiver) = sync_channel(3);
+        let corpus = self.clone();
+        thread::spawn(move || {
+            for step in steps {
+                if sender.send(corpus.batch(step, shape(step))).is_err() {
+                    break;
+                }
+            }
+        });
+        receiver
+    }
+}
+
+/// One of a scene's captions, in the mix of lengths and languages that training sees.
+pub(crate) fn caption(spec: &SceneSpec, pack: &Pack, seed: u64) -> String {
+    let mut rng = kinora_data::Rng::new(seed);
+    captions(spec, pack, seed).sample(&mut rng).text.clone()
+}
+
+struct Window {
+    first: usize,
+    latent_frames: usize,
+    width: usize,
+    height: usize,
+}

@@ -1,0 +1,212 @@
+//! The folder of a run: settings, checkpoint, metrics, sample sheets; and its progress on screen.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use kinora_models::weights::{self, Storage, TensorMap};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{Error, RunConfig};
+
+const CHECKPOINT: &str = "checkpoint.safetensors";
+const SETTINGS: &str = "config.toml";
+
+/// An open run.
+pub struct Run {
+    folder: PathBuf,
+    config: RunConfig,
+    metrics: File,
+    bar: ProgressBar,
+    started: Instant,
+    /// Time spent before this process.
+    spent_before: Duration,
+    last_step: Instant,
+    smoothed_loss: Option<f32>,
+}
+
+/// Figures of one step.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct StepMetrics {
+    /// Step, from 1.
+    pub step: u32,
+    /// Loss.
+    pub loss: f32,
+    /// Norm of the gradient before clipping.
+    pub gradient_norm: f32,
+    /// Step size.
+    pub learning_rate: f32,
+    /// Latent tokens of the step.
+    pub tokens: usize,
+    /// Floating-point operations of the step's products, forward and backward.
+    pub flops: f64,
+}
+
+impl Run {
+    /// Opens the folder, or makes it. Settings must be those that the run was started with.
+    ///
+    /// # Errors
+    ///
+    /// A folder that cannot be used, or that belongs to other settings.
+    pub fn open(folder: &Path, config: &RunConfig, settings: &impl Serialize) -> Result<Self, Error> {
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::Io { path, source }
+        };
+        std::fs::create_dir_all(folder.join("samples")).map_err(io(folder))?;
+        let settings = toml::to_string_pretty(settings).map_err(|error| Error::Config {
+            path: folder.join(SETTINGS),
+            reason: error.to_string(),
+        })?;
+        let settings_path = folder.join(SETTINGS);
+        match std::fs::read_to_string(&settings_path) {
+            Ok(old) if old != settings => {
+                return Err(Error::OtherSettings { path: folder.to_owned() });
+            }
+            Ok(_) => {}
+            Err(_) => std::fs::write(&settings_path, settings).map_err(io(&settings_path))?,
+        }
+        let metrics_path = folder.join("metrics.jsonl");
+        let metrics = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&metrics_path)
+            .map_err(io(&metrics_path))?;
+        let bar = ProgressBar::new(u64::from(config.steps));
+        let style = "{elapsed_precise} {bar:24} {pos}/{len} {msg} · {eta} left";
+        bar.set_style(ProgressStyle::with_template(style).expect("the template is valid"));
+        let now = Instant::now();
+        Ok(Self {
+            folder: folder.to_owned(),
+            config: config.clone(),
+            metrics,
+            bar,
+            started: now,
+            spent_before: Duration::ZERO,
+            last_step: now,
+            smoothed_loss: None,
+        })
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The part of the run that is done, 0 to 1, by steps or by time, whichever is further.
+    pub fn progress(&self, step: u32) -> f32 {
+        let by_steps = step as f32 / self.config.steps.max(1) as f32;
+        let spent = (self.spent_before + self.started.elapsed()).as_secs_f32();
+        let by_time = self.config.minutes.map_or(0.0, |minutes| spent / (minutes * 60.0));
+        by_steps.max(by_time).min(1.0)
+    }
+
+    /// The last checkpoint: its step and tensors.
+    ///
+    /// # Errors
+    ///
+    /// A checkpoint that is there but cannot be read.
+    pub fn resume(&mut self) -> Result<Option<(u32, TensorMap)>, Error> {
+        let path = self.folder.join(CHECKPOINT);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(Error::Io { path, source }),
+        };
+        let (tensors, metadata) = weights::from_bytes(&bytes)?;
+        let number = |key: &str| metadata.get(key).and_then(|value| value.parse::<f64>().ok());
+        let missing = || kinora_models::Error::Format("the checkpoint has no step".into());
+        let step = number("step").ok_or_else(missing)? as u32;
+        self.spent_before = Duration::from_secs_f64(number("seconds").unwrap_or(0.0));
+        self.bar.set_position(u64::from(step));
+        self.bar.reset_eta();
+        Ok(Some((step, tensors)))
+    }
+
+    /// Writes a checkpoint; an older one stays whole until the new one is.
+    ///
+    /// # Errors
+    ///
+    /// A disk that is full or cannot be written.
+    pub fn checkpoint(&self, step: u32, tensors: &TensorMap) -> Result<(), Error> {
+        let seconds = (self.spent_before + self.started.elapsed()).as_secs_f64();
+        let metadata = HashMap::from([
+            ("step".to_owned(), step.to_string()),
+            ("seconds".to_owned(), seconds.to_string()),
+        ]);
+        let bytes = weights::to_bytes(tensors, metadata, Storage::F32)?;
+        Ok(weights::write_atomically(&self.folder.join(CHECKPOINT), &bytes)?)
+    }
+
+    /// Records a step and shows it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Diverged`] where the loss is not a number.
+    pub fn record(&mut self, metrics: StepMetrics) -> Result<(), Error> {
+        if !metrics.loss.is_finite() {
+            return Err(Error::Diverged {
+                step: metrics.step,
+                loss: metrics.loss,
+            });
+        }
+        let seconds = self.last_step.elapsed().as_secs_f64();
+        self.last_step = Instant::now();
+        let loss = self.smoothed_loss.map_or(metrics.loss, |old| old * 0.98 + metrics.loss * 0.02);
+        self.smoothed_loss = Some(loss);
+        let gflops = metrics.flops / seconds / 1e9;
+        self.bar.set_position(u64::from(metrics.step));
+        self.bar.set_message(format!(
+            "loss {loss:.4} · {:.0} ms/step · {:.0} tokens/s · {gflops:.0} GFLOP/s",
+            seconds * 1e3,
+            metrics.tokens as f64 / seconds,
+        ));
+        let line = json!({
+            "step": metrics.step,
+            "loss": metrics.loss,
+            "gradient_norm": metrics.gradient_norm,
+            "learning_rate": metrics.learning_rate,
+            "seconds": seconds,
+            "tokens_per_second": metrics.tokens as f64 / seconds,
+            "gflops": gflops,
+        });
+        self.log(&line)
+    }
+
+    /// Adds a line to the metrics.
+    ///
+    /// # Errors
+    ///
+    /// A disk that is full or cannot be written.
+    pub fn log(&mut self, line: &serde_json::Value) -> Result<(), Error> {
+        writeln!(self.metrics, "{line}").map_err(|source| Error::Io {
+            path: self.folder.join("metrics.jsonl"),
+            source,
+        })
+    }
+
+    /// Says something above the progress bar.
+    pub fn say(&self, text: &str) {
+        self.bar.println(text);
+    }
+
+    /// Where sample sheet of `step` belongs.
+    pub fn sample_path(&self, step: u32) -> PathBuf {
+        self.folder.join("samples").join(format!("{step:06}.png"))
+    }
+
+    /// Steps at which checkpoints and samples are due.
+    pub fn due(&self, step: u32) -> (bool, bool) {
+        let every = |n: u32| n > 0 && step.is_multiple_of(n);
+        (every(self.config.checkpoint_every), every(self.config.samples_every))
+    }
+
+    /// Ends the progress display.
+    pub fn finish(&self) {
+        self.bar.finish();
+    }
+}

@@ -1,0 +1,51 @@
+//! A byte-pair tokenizer trained on captions (Sennrich et al., 2016).
+
+use kinora_data::{Pack, SceneSpec, Split};
+use kinora_models::mini::text::normalise;
+use tokenizers::models::bpe::{BPE, BpeTrainer};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::{
+    DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, Tokenizer,
+    TokenizerImpl,
+};
+
+use crate::corpus::caption;
+
+/// Captions to learn from.
+const CAPTIONS: u64 = 60_000;
+
+/// Trains a tokenizer on the captions of random scenes and on every name in the pack. Bytes are its
+/// alphabet, so any text can be tokenised.
+pub(crate) fn train(pack: &Pack, vocabulary: usize) -> Result<Tokenizer, kinora_models::Error> {
+    let error = |error: tokenizers::Error| kinora_models::Error::Tokenizer(error.to_string());
+    let mut texts: Vec<String> = (0..CAPTIONS)
+        .map(|seed| {
+            let spec = SceneSpec::sample(seed, pack, Split::Train);
+            normalise(&caption(&spec, pack, seed))
+        })
+        .collect();
+    for entry in pack.entries() {
+        let names = [&entry.name_en, &entry.name_zh];
+        let synonyms = entry.synonyms_en.iter().chain(&entry.synonyms_zh);
+        texts.extend(names.into_iter().chain(synonyms).map(|name| normalise(name)));
+    }
+    let mut trainer = BpeTrainer::builder()
+        .vocab_size(vocabulary)
+        .show_progress(false)
+        .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+        .build();
+    let byte_level = ByteLevel::default().add_prefix_space(true);
+    let mut tokenizer: TokenizerImpl<
+        BPE,
+        NormalizerWrapper,
+        PreTokenizerWrapper,
+        PostProcessorWrapper,
+        DecoderWrapper,
+    > = TokenizerImpl::new(BPE::default());
+    tokenizer
+        .with_pre_tokenizer(Some(PreTokenizerWrapper::ByteLevel(byte_level)))
+        .with_decoder(Some(DecoderWrapper::ByteLevel(ByteLevel::default())));
+    tokenizer.train(&mut trainer, texts.iter()).map_err(error)?;
+    let json = tokenizer.to_string(false).map_err(error)?;
+    Tokenizer::from_bytes(json).map_err(error)
+}

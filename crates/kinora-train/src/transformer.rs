@@ -1,0 +1,395 @@
+//! Trains text encoder and denoiser together, as a rectified flow with a noise level of its own for
+//! each latent frame.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use kinora_data::{Pack, Split};
+use kinora_models::mini::autoencoder::Autoencoder;
+use kinora_models::mini::config::TextConfig;
+use kinora_models::mini::lexicon::{Lexicon, REFERENCE_TOKENS};
+use kinora_models::mini::text::{TextEncoder, Tokens, tokenize};
+use kinora_models::mini::transformer::Transformer;
+use kinora_models::mini::{Mini, MiniConfig, MiniNetworks};
+use kinora_models::{VideoModel, weights};
+use kinora_pipeline::{Generation, Sampling, generate};
+use kinora_sampling::shift;
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+use tokenizers::Tokenizer;
+
+use crate::corpus::{ClipBatch, Corpus, FRAMES_PER_SECOND, Shape};
+use crate::run::{Run, StepMetrics};
+use crate::{Error, Optimizer, TransformerRun, autoencoder, reference, tokenizer};
+
+/// Prompts of the sample sheets.
+const SAMPLE_PROMPTS: [&str; 8] = [
+    "a koala waves on a beach at sunset",
+    "a red car drives to the right through a city",
+    "a soccer ball bounces on a meadow",
+    "an owl flies across the night sky",
+    "a robot stands in the snow",
+    "a tropical fish swims under water",
+    "a pizza falls onto the ground in the desert",
+    "一只狐狸在森林里走",
+];
+/// Frames of a sample: one window.
+const SAMPLE_FRAMES: usize = 17;
+
+#[derive(Module, Debug)]
+struct Trained {
+    text: TextEncoder,
+    transformer: Transformer,
+}
+
+/// What stays as it is during the run.
+struct Fixed {
+    config: MiniConfig,
+    autoencoder: Autoencoder,
+    tokenizer: Tokenizer,
+    lexicon: Lexicon,
+    device: Device,
+}
+
+/// Runs or resumes a training. Stops with a checkpoint when `stop` is set. The finished model is
+/// `model.safetensors` in the folder.
+///
+/// # Errors
+///
+/// Files that cannot be used, a loss that is not a number, [`Error::Stopped`].
+pub fn train(
+    config: &TransformerRun,
+    folder: &Path,
+    device: &Device,
+    stop: &AtomicBool,
+) -> Result<(), Error> {
+    let mut run = Run::open(folder, &config.run, config)?;
+    let pack = Arc::new(Pack::open(&config.run.pack)?);
+    let (autoencoder, autoencoder_run) = autoencoder::load(&config.autoencoder, device)?;
+    let model = autoencoder_run.model;
+    run.say("building tokenizer and lexicon");
+    let fixed = Fixed {
+        tokenizer: tokenizer_of(&run, &pack, config.text.vocabulary)?,
+        lexicon: reference::lexicon(&pack, &autoencoder, &model, device),
+        config: MiniConfig::new(model.clone(), config.text.clone(), config.transformer.clone())
+            .with_window(config.window)
+            .with_frames_per_second(FRAMES_PER_SECOND),
+        autoencoder,
+        device: device.clone(),
+    };
+    let corpus = Corpus::new(pack, Split::Train, config.run.seed, &model);
+
+    device.seed(config.run.seed);
+    let training_device = device.clone().autodiff();
+    let fresh = Trained {
+        text: TextEncoder::new(
+            &config.text,
+            model.latent_channels,
+            REFERENCE_TOKENS,
+            &training_device,
+        ),
+        transformer: Transformer::new(&fixed.config, &training_device),
+    };
+    let (mut networks, mut optimizer, mut step) = match run.resume()? {
+        Some((step, tensors)) => {
+            let networks = weights::assign(fresh, "model", &tensors)?;
+            let optimizer = Optimizer::from_tensors(&networks, step, &tensors);
+            (networks, optimizer, step)
+        }
+        None => (fresh, Optimizer::default(), 0),
+    };
+
+    let (seed, picture_share) = (config.run.seed, config.picture_share);
+    let windows = Shape {
+        batch: config.batch,
+        latent_frames: config.window,
+        anywhere: true,
+    };
+    let pictures = Shape {
+        batch: config.picture_batch,
+        latent_frames: 1,
+        anywhere: true,
+    };
+    let shape = move |step: u32| {
+        // A low-discrepancy sequence spreads pictures evenly over the steps.
+        let place = (f64::from(step) + seed as f64) * 0.618_033_988_749_895;
+        if (place.fract() as f32) < picture_share { pictures } else { windows }
+    };
+    let batches = corpus.stream(step..config.run.steps, shape);
+    while step < config.run.steps && run.progress(step) < 1.0 {
+        let Ok(batch) = batches.recv() else { break };
+        step += 1;
+        let example = Example::draw(batch, config, &fixed)?;
+        let tokens = example.tokens();
+        let flops = 6.0 * tokens as f64 * networks.transformer.products_per_token() as f64;
+        let loss = example.loss(&networks);
+        let value = loss.clone().into_scalar::<f32>();
+        let grads = loss.backward();
+        let learning_rate = config.optimizer.learning_rate_at(step, run.progress(step));
+        let (next, gradient_norm) =
+            optimizer.step(networks, &grads, &config.optimizer, learning_rate);
+        networks = next;
+        run.record(StepMetrics {
+            step,
+            loss: value,
+            gradient_norm,
+            learning_rate,
+            tokens,
+            flops,
+        })?;
+        let (checkpoint, samples) = run.due(step);
+        let stopping = stop.load(Ordering::Relaxed);
+        if checkpoint || stopping {
+            save(&run, step, &networks, &optimizer)?;
+        }
+        if stopping {
+            return Err(Error::Stopped);
+        }
+        if samples {
+            export(&run, step, &networks, &optimizer, &fixed, config)?;
+        }
+    }
+    save(&run, step, &networks, &optimizer)?;
+    export(&run, step, &networks, &optimizer, &fixed, config)?;
+    run.finish();
+    Ok(())
+}
+
+/// The run's tokenizer: trained once, then kept beside the checkpoint.
+fn tokenizer_of(run: &Run, pack: &Pack, vocabulary: usize) -> Result<Tokenizer, Error> {
+    let path = run.folder().join("tokenizer.json");
+    let error = |error: tokenizers::Error| kinora_models::Error::Tokenizer(error.to_string());
+    if path.exists() {
+        return Ok(Tokenizer::from_file(&path).map_err(error)?);
+    }
+    let tokenizer = tokenizer::train(pack, vocabulary)?;
+    let json = tokenizer.to_string(false).map_err(error)?;
+    weights::write_atomically(&path, json.as_bytes())?;
+    Ok(tokenizer)
+}
+
+fn save(run: &Run, step: u32, networks: &Trained, optimizer: &Optimizer) -> Result<(), Error> {
+    let mut tensors = optimizer.to_tensors();
+    tensors.extend(weights::collect(networks, "model"));
+    run.checkpoint(step, &tensors)
+}
+
+/// Writes the averaged model and a sheet of samples.
+fn export(
+    run: &Run,
+    step: u32,
+    networks: &Trained,
+    optimizer: &Optimizer,
+    fixed: &Fixed,
+    config: &TransformerRun,
+) -> Result<(), Error> {
+    let averaged = optimizer.averaged(networks.valid());
+    let networks = MiniNetworks {
+        autoencoder: fixed.autoencoder.clone(),
+        text: averaged.text,
+        transformer: averaged.transformer,
+    };
+    let model = Mini::new(
+        &config.name,
+        String::new(),
+        fixed.config.clone(),
+        networks,
+        fixed.tokenizer.clone(),
+        fixed.lexicon.clone(),
+        &fixed.device,
+    );
+    let path = run.folder().join("model.safetensors");
+    weights::write_atomically(&path, &model.to_bytes()?)?;
+
+    let mut frames = Vec::new();
+    for (index, prompt) in SAMPLE_PROMPTS.iter().enumerate() {
+        let request = Generation {
+            prompt,
+            negative: "",
+            size: model.description().sizes[0],
+            frames: SAMPLE_FRAMES,
+            sampling: Sampling {
+                seed: index as u64,
+                steps: 16,
+                guidance: 4.0,
+                shift: config.shift,
+            },
+        };
+        let mut clip = Vec::new();
+        generate(&model, &request, None, &fixed.device, |_| true, |frame| {
+            clip.push(frame);
+            Ok(())
+        })?;
+        frames.extend(clip.into_iter().step_by(4));
+    }
+    let columns = SAMPLE_FRAMES.div_ceil(4) as u32;
+    let sheet = kinora_media::contact_sheet(&frames, &kinora_media::SheetOptions::new(columns))?;
+    kinora_media::write_picture(run.sample_path(step), &sheet, true)?;
+    Ok(())
+}
+
+/// One step's latents, noise and conditions.
+struct Example {
+    /// `[batch, channels, frames, height, width]`
+    latents: Tensor<5>,
+    noise: Tensor<5>,
+    /// Noise level of each latent frame, `batch · frames`.
+    sigmas: Vec<f32>,
+    clock_secs: Vec<f32>,
+    tokens: Tokens,
+    references: Tensor<3>,
+    reference_counts: Vec<usize>,
+}
+
+impl Example {
+    fn draw(batch: ClipBatch, config: &TransformerRun, fixed: &Fixed) -> Result<Self, Error> {
+        let mut rng = batch.rng.clone();
+        let device = &fixed.device;
+        let latents = fixed
+            .autoencoder
+            .encode_tokens(batch.patches(device))
+            .permute([0, 4, 1, 2, 3]);
+        let shape = latents.dims();
+        let [clips, _, frames, _, _] = shape;
+        let noise: Vec<f32> = (0..shape.iter().product())
+            .map(|_| StandardNormal.sample(&mut rng))
+            .collect();
+        let noise = Tensor::from_data(TensorData::new(noise, shape), device);
+
+        let mut sigmas = Vec::with_capacity(clips * frames);
+        let mut clock_secs = Vec::with_capacity(clips * frames);
+        let patch_frames = fixed.config.autoencoder.patch_frames;
+        for &first in &batch.first_latent_frames {
+            sigmas.extend(draw_sigmas(&mut rng, frames, first > 0, config.shift));
+            clock_secs.extend((0..frames).map(|frame| {
+                ((first + frame) * patch_frames) as f32 / FRAMES_PER_SECOND as f32
+            }));
+        }
+
+        let mut captions = Vec::with_capacity(clips);
+        let mut subjects = Vec::with_capacity(clips);
+        for (caption, ids) in batch.captions.iter().zip(&batch.subjects) {
+            let unconditional = rng.random::<f32>() < config.unconditional_share;
+            let no_reference = rng.random::<f32>() < config.no_reference_share;
+            captions.push(if unconditional { "" } else { caption.as_str() });
+            subjects.push(if unconditional || no_reference {
+                Vec::new()
+            } else {
+                // The references are those that the caption names, as they will be in use.
+                let named = fixed.lexicon.find(caption);
+                ids.iter().copied().filter(|id| named.contains(id)).collect()
+            });
+        }
+        let tokens = tokenize_clipped(&fixed.tokenizer, &fixed.config.text, &captions)?;
+        let (references, reference_counts) = fixed.lexicon.references(&subjects, device);
+        Ok(Self {
+            latents,
+            noise,
+            sigmas,
+            clock_secs,
+            tokens,
+            references,
+            reference_counts,
+        })
+    }
+
+    fn tokens(&self) -> usize {
+        let [batch, _, frames, height, width] = self.latents.dims();
+        batch * frames * height * width
+    }
+
+    /// Mean squared error of the velocity over the frames that are not known.
+    fn loss(self, networks: &Trained) -> Tensor<1> {
+        let device = self.latents.device();
+        let [batch, _, frames, _, _] = self.latents.dims();
+        let per_frame = |values: Vec<f32>| -> Tensor<5> {
+            Tensor::from_data(TensorData::new(values, [batch, 1, frames, 1, 1]), &device)
+        };
+        let sigmas = per_frame(self.sigmas.clone());
+        let noised =
+            self.latents.clone() * (sigmas.clone() * -1.0 + 1.0) + self.noise.clone() * sigmas;
+        let velocity = self.noise - self.latents;
+
+        let made: Vec<f32> = self
+            .sigmas
+            .iter()
+            .map(|&sigma| f32::from(u8::from(sigma > KNOWN_NOISE)))
+            .collect();
+        let share = made.iter().sum::<f32>() / made.len() as f32;
+
+        let context = networks.text.forward(
+            &self.tokens,
+            Tensor::from_inner(self.references),
+            &self.reference_counts,
+        );
+        let context = networks.transformer.prepare(&context);
+        let predicted = networks.transformer.forward(
+            Tensor::from_inner(noised),
+            &self.sigmas,
+            &self.clock_secs,
+            &context,
+        );
+        let error = (predicted - Tensor::from_inner(velocity)).square();
+        (error * Tensor::from_inner(per_frame(made))).mean() / share.max(1e-6)
+    }
+}
+
+/// Known frames carry up to this much noise, so that the denoiser forgives small errors in what
+/// the window before left it.
+const KNOWN_NOISE: f32 = 0.1;
+
+/// Noise levels of a window's frames. Mostly one level for all, the first frame often known; sometimes
+/// each frame has its own (Diffusion Forcing).
+fn draw_sigmas(rng: &mut ChaCha8Rng, frames: usize, continues: bool, alpha: f32) -> Vec<f32> {
+    // Logit-normal levels (Esser et al., 2024), moved towards noise.
+    let mut level = || {
+        let normal: f32 = StandardNormal.sample(rng);
+        shift(1.0 / (1.0 + (-normal).exp()), alpha).max(KNOWN_NOISE + 1e-3)
+    };
+    if frames == 1 {
+        return vec![level()];
+    }
+    let shared = level();
+    let own: Vec<f32> = (0..frames).map(|_| level()).collect();
+    if rng.random_bool(0.2) {
+        return own;
+    }
+    let mut sigmas = vec![shared; frames];
+    let known = if continues { 0.7 } else { 0.3 };
+    if rng.random_bool(known) {
+        let clean = rng.random_bool(0.5);
+        sigmas[0] = if clean { 0.0 } else { rng.random_range(0.0..KNOWN_NOISE) };
+    }
+    sigmas
+}
+
+/// Tokens of captions; one that is too long loses its last words.
+fn tokenize_clipped(
+    tokenizer: &Tokenizer,
+    config: &TextConfig,
+    captions: &[&str],
+) -> Result<Tokens, Error> {
+    let mut all = Tokens {
+        ids: Vec::new(),
+        lengths: Vec::new(),
+    };
+    for caption in captions {
+        let mut text = caption.to_string();
+        let tokens = loop {
+            match tokenize(tokenizer, config, &[&text]) {
+                Err(kinora_models::Error::PromptLength { .. }) => {
+                    let shorter = text.chars().count() * 9 / 10;
+                    text = text.chars().take(shorter).collect();
+                }
+                other => break other?,
+            }
+        };
+        all.ids.extend(tokens.ids);
+        all.lengths.extend(tokens.lengths);
+    }
+    Ok(all)
+}

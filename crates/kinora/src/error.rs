@@ -1,0 +1,52 @@
+//! How errors end the program: one line, its causes, and an exit code.
+
+use std::process::ExitCode;
+
+/// The user pressed Ctrl-C and the work stopped cleanly.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped; nothing was written")]
+pub(crate) struct Stopped;
+
+/// What shells report of a program that was interrupted.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// Prints `error` with its causes, and says how the program ends.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    if error.is::<Stopped>() {
+        eprintln!("{error}");
+        return ExitCode::from(INTERRUPTED);
+    }
+    eprintln!("{}", describe(error));
+    ExitCode::FAILURE
+}
+
+/// `error: what`, and each cause that is not yet told on a line of its own.
+fn describe(error: &anyhow::Error) -> String {
+    let mut text = format!("error: {error}");
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text.push_str("\n  because: ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn each_cause_is_told_once() {
+        let error = anyhow!("disk on fire")
+            .context("cannot write: disk on fire")
+            .context("no clip");
+        assert_eq!(
+            describe(&error),
+            "error: no clip\n  because: cannot write: disk on fire"
+        );
+    }
+}

@@ -1,0 +1,53 @@
+//! The recipe that travels inside the file. It holds nothing that changes from run to run, such as the time.
+
+use kinora_media::FrameRate;
+use kinora_models::Description;
+use serde_json::{Value, json};
+
+use super::plan::Plan;
+use super::request::Request;
+
+/// All that is needed to make the same clip again.
+pub(crate) fn recipe(request: &Request, plan: &Plan, about: &Description) -> Value {
+    json!({
+        "program": "kinora",
+        "version": env!("CARGO_PKG_VERSION"),
+        "prompt": request.prompt,
+        "negative": request.negative,
+        "seed": request.sampling.seed,
+        "steps": request.sampling.steps,
+        "guidance": decimal(request.sampling.guidance),
+        "shift": decimal(request.sampling.shift),
+        "size": request.size,
+        "native_size": plan.native_size,
+        "fps": rate(plan.fps),
+        "frames": plan.file_frames(),
+        "model": about.name,
+        "model_hash": about.hash,
+    })
+}
+
+/// A whole rate is a number, another one a fraction as text.
+pub(crate) fn rate(fps: FrameRate) -> Value {
+    match fps.denominator() {
+        1 => fps.numerator().into(),
+        _ => fps.to_string().into(),
+    }
+}
+
+/// The number as it was typed: 3.3 and not 3.299999952316284.
+pub(crate) fn decimal(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or_else(|_| value.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_look_as_they_were_typed() {
+        assert_eq!(decimal(3.3), 3.3);
+        assert_eq!(rate(FrameRate::whole(24).unwrap()), json!(24));
+        assert_eq!(rate("29.97".parse().unwrap()), json!("30000/1001"));
+    }
+}

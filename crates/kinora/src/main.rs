@@ -1,0 +1,51 @@
+//! Kinora: a sentence in, a video out.
+
+mod args;
+mod completions;
+mod data;
+mod device;
+mod error;
+mod generate;
+mod info;
+mod inspect;
+mod interrupt;
+mod memory;
+mod models;
+mod name;
+mod output;
+mod progress;
+mod setup;
+mod weights;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use args::{Cli, Command};
+
+/// A network allocates a tensor per operation. The system's allocator hands such large blocks back at once, and
+/// each costs its page faults again; this one keeps them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error::report(&error),
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let Cli { command, global } = cli;
+    setup::logging(&global);
+    setup::processor(&global)?;
+    match command {
+        Command::Generate(args) => generate::run(args, &global),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Data { command } => data::run(&command, &global),
+        Command::Models(args) => models::run(&args),
+        Command::Info => info::run(),
+        Command::Completions { shell } => completions::run(shell),
+    }
+}

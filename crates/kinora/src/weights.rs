@@ -1,0 +1,147 @@
+//! Where a model comes from: the weights inside the program, or a file.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+use burn::tensor::Device;
+use kinora_models::mini::Mini;
+use kinora_models::weights::sha256;
+
+/// The name of the model inside the program.
+pub(crate) const MINI: &str = "kinora-mini";
+/// Under which its weights may be used.
+pub(crate) const MINI_LICENCE: &str = "MIT OR Apache-2.0";
+
+/// Inside the program, so that it finds them wherever it is run from.
+static MINI_WEIGHTS: &[u8] = include_bytes!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../models/kinora-mini/model.safetensors"
+));
+static MINI_SHA256: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../models/kinora-mini/model.sha256"
+));
+
+/// A model as it is typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ModelSource {
+    /// The weights inside the program.
+    Embedded,
+    /// A weight file of the same family.
+    File(PathBuf),
+}
+
+impl FromStr for ModelSource {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_path = text.contains(['.', '/', std::path::MAIN_SEPARATOR]);
+        match text {
+            MINI => Ok(Self::Embedded),
+            _ if is_path => Ok(Self::File(text.into())),
+            _ => Err(format!(
+                "unknown model '{text}': known is {MINI}; for a weight file give its path, such as ./model.safetensors"
+            )),
+        }
+    }
+}
+
+/// Reads the model onto `device`, after its hash was checked.
+pub(crate) fn load(source: &ModelSource, device: &Device) -> Result<Mini> {
+    match source {
+        ModelSource::Embedded => {
+            verify(MINI_WEIGHTS, MINI_SHA256).context(
+                "the weights inside this program do not fit it: build it again from a clean checkout",
+            )?;
+            Ok(Mini::from_bytes(MINI_WEIGHTS, device)?)
+        }
+        ModelSource::File(path) => {
+            let failed = || format!("cannot use the model {}", path.display());
+            let bytes = read(path)?;
+            for hash_file in hash_files(path) {
+                let expected = std::fs::read_to_string(&hash_file)
+                    .with_context(|| format!("cannot read {}", hash_file.display()))?;
+                verify(&bytes, &expected).with_context(|| {
+                    format!("{} does not fit {}", path.display(), hash_file.display())
+                })?;
+            }
+            Mini::from_bytes(&bytes, device).with_context(failed)
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    if path.is_dir() {
+        bail!(
+            "the model {} is a folder: give a weight file, such as model.safetensors in it",
+            path.display()
+        );
+    }
+    std::fs::read(path).with_context(|| {
+        format!(
+            "cannot read the model {}: check the name, or leave out --model to use {MINI}",
+            path.display()
+        )
+    })
+}
+
+/// `model.sha256` and `model.safetensors.sha256`, where they stand beside `model.safetensors`.
+fn hash_files(path: &Path) -> Vec<PathBuf> {
+    let mut appended = path.as_os_str().to_owned();
+    appended.push(".sha256");
+    [path.with_extension("sha256"), appended.into()]
+        .into_iter()
+        .filter(|file| file.is_file())
+        .collect()
+}
+
+/// Checks `bytes` against a line as `sha256sum` writes it: the hash, and maybe a name.
+fn verify(bytes: &[u8], line: &str) -> Result<(), kinora_models::Error> {
+    let expected = line
+        .split_whitespace()
+        .next()
+        .unwrap_or_default()
+        .to_lowercase();
+    let got = sha256(bytes);
+    if got == expected {
+        Ok(())
+    } else {
+        Err(kinora_models::Error::Hash { expected, got })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_are_names_or_paths() {
+        assert_eq!("kinora-mini".parse(), Ok(ModelSource::Embedded));
+        assert_eq!(
+            "m.safetensors".parse(),
+            Ok(ModelSource::File("m.safetensors".into()))
+        );
+        assert_eq!("runs/a/m".parse(), Ok(ModelSource::File("runs/a/m".into())));
+        let error = "kinora-maxi".parse::<ModelSource>().unwrap_err();
+        assert!(
+            error.contains("kinora-maxi") && error.contains("known is kinora-mini"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_weights_inside_have_their_hash() {
+        verify(MINI_WEIGHTS, MINI_SHA256).unwrap();
+        assert!(verify(&MINI_WEIGHTS[1..], MINI_SHA256).is_err());
+    }
+
+    #[test]
+    fn hashes_are_read_as_sha256sum_writes_them() {
+        let empty =
+            "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855  model.safetensors\n";
+        verify(b"", empty).unwrap();
+        assert!(verify(b"x", empty).is_err());
+        assert!(verify(b"", "").is_err());
+    }
+}

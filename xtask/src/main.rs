@@ -1,0 +1,64 @@
+//! `cargo xtask check`: what the compiler does not see.
+
+mod arrows;
+mod links;
+mod manifests;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+/// What a check found; each says where and what to do.
+type Problems = Vec<String>;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    match std::env::args().nth(1).as_deref() {
+        Some("check") => check(),
+        _ => bail!("usage: cargo xtask check"),
+    }
+}
+
+fn check() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the workspace");
+    let crates = manifests::read(root)?;
+    let checks = [
+        ("arrows between crates only go down", arrows::check(&crates)),
+        (
+            "unsafe stands in one crate",
+            manifests::check_unsafe(root, &crates)?,
+        ),
+        (
+            "every crate says what it is for",
+            manifests::check_descriptions(&crates),
+        ),
+        ("links in Markdown lead somewhere", links::check(root)?),
+    ];
+    let mut found = 0;
+    for (rule, problems) in checks {
+        println!(
+            "{} {rule}",
+            if problems.is_empty() { "ok  " } else { "FAIL" }
+        );
+        for problem in &problems {
+            println!("       {problem}");
+        }
+        found += problems.len();
+    }
+    match found {
+        0 => Ok(()),
+        found => bail!("{found} problems, listed above"),
+    }
+}
