@@ -1,9 +1,9 @@
-//! The AdamW step in one pass over memory.
+//! What an optimiser does to each parameter, each in one pass over memory: the AdamW step, the moving
+//! average, and the norm of a gradient.
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
-
 
 use crate::cpu;
 use crate::flex::{floats, is_cpu};
@@ -53,15 +53,51 @@ pub fn adamw<const D: usize>(
             Tensor::from_dispatch(moment_2),
         );
     }
-    let s = settings;
+    composed(params, moment_1, moment_2, grad, settings)
+}
+
+/// The same, of Burn's own operations.
+fn composed<const D: usize>(
+    params: Tensor<D>,
+    moment_1: Tensor<D>,
+    moment_2: Tensor<D>,
+    grad: Tensor<D>,
+    s: AdamW,
+) -> (Tensor<D>, Tensor<D>, Tensor<D>) {
     let grad = grad * s.grad_scale;
     let moment_1 = moment_1 * s.beta_1 + grad.clone() * (1.0 - s.beta_1);
     let moment_2 = moment_2 * s.beta_2 + grad.square() * (1.0 - s.beta_2);
     let [correction_1, correction_2] = corrections(&s);
-    let update = moment_1.clone() / correction_1
-        / ((moment_2.clone() / correction_2).sqrt() + s.epsilon);
+    let update =
+        moment_1.clone() / correction_1 / ((moment_2.clone() / correction_2).sqrt() + s.epsilon);
     let params = params * (1.0 - s.learning_rate * s.weight_decay) - update * s.learning_rate;
     (params, moment_1, moment_2)
+}
+
+/// `average + (1 − decay) · (params − average)`, in place where `average` is not shared.
+pub fn moving_average<const D: usize>(
+    average: Tensor<D>,
+    params: Tensor<D>,
+    decay: f32,
+) -> Tensor<D> {
+    if is_cpu(&params.device()) {
+        let (average, params) = (average.into_dispatch(), params.into_dispatch());
+        return Tensor::from_dispatch(Dispatch::moving_average(average, params, decay));
+    }
+    average.clone() + (params - average) * (1.0 - decay)
+}
+
+/// Sum of the squares of all elements, in f64.
+pub fn squared_norm<const D: usize>(tensor: Tensor<D>) -> f64 {
+    if is_cpu(&tensor.device()) {
+        let halves = Dispatch::squared_norm(tensor.into_dispatch());
+        let halves: Vec<f32> = Tensor::<1>::from_dispatch(halves)
+            .into_data()
+            .try_into_vec()
+            .expect("the kernel gives f32");
+        return f64::from(halves[0]) + f64::from(halves[1]);
+    }
+    f64::from(tensor.square().sum().into_scalar::<f32>())
 }
 
 fn corrections(s: &AdamW) -> [f32; 2] {
@@ -78,6 +114,16 @@ pub(crate) trait AdamWOps: Backend {
         grad: FloatTensor<Self>,
         settings: AdamW,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// See [`moving_average`].
+    fn moving_average(
+        average: FloatTensor<Self>,
+        params: FloatTensor<Self>,
+        decay: f32,
+    ) -> FloatTensor<Self>;
+
+    /// See [`squared_norm`]: `[2]`, the sum rounded to f32 and what the rounding left.
+    fn squared_norm(tensor: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 impl AdamWOps for Flex {
@@ -110,5 +156,52 @@ impl AdamWOps for Flex {
             },
         );
         (params, moment_1, moment_2)
+    }
+
+    fn moving_average(
+        average: FloatTensor<Self>,
+        params: FloatTensor<Self>,
+        decay: f32,
+    ) -> FloatTensor<Self> {
+        let (mut average, params) = (average.to_contiguous(), params.to_contiguous());
+        let elements = params.shape().num_elements();
+        let target = &mut average.storage_mut::<f32>()[..elements];
+        cpu::ema_update(target, floats(&params), decay);
+        average
+    }
+
+    fn squared_norm(tensor: FloatTensor<Self>) -> FloatTensor<Self> {
+        let sum = cpu::squared_norm(floats(&tensor.to_contiguous()));
+        let rounded = sum as f32;
+        crate::flex::tensor(vec![rounded, (sum - f64::from(rounded)) as f32], [2])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_close, random};
+
+    #[test]
+    fn agrees_with_composition() {
+        let values = || random::<2>([5, 33]).inner();
+        let (params, first, second, grad) = (values(), values(), values().abs(), values());
+        let settings = AdamW {
+            learning_rate: 1e-2,
+            beta_1: 0.9,
+            beta_2: 0.99,
+            epsilon: 1e-8,
+            weight_decay: 0.1,
+            step: 3,
+            grad_scale: 0.5,
+        };
+        let state = || (params.clone(), first.clone(), second.clone());
+        let (p, m, v) = state();
+        let ours = adamw(p, m, v, grad.clone(), settings);
+        let (p, m, v) = state();
+        let plain = composed(p, m, v, grad, settings);
+        for (ours, plain) in [(ours.0, plain.0), (ours.1, plain.1), (ours.2, plain.2)] {
+            assert_close(ours.into_data(), plain.into_data());
+        }
     }
 }

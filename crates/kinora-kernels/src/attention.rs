@@ -43,6 +43,12 @@ pub fn attention(
             Options { scale, precision },
         ));
     }
+    composed(q, k, v, key_bias)
+}
+
+/// The same, of Burn's own operations.
+fn composed(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, key_bias: Option<Tensor<2>>) -> Tensor<4> {
+    let scale = 1.0 / (q.dims()[3] as f32).sqrt();
     let [q, k, v] = [q, k, v].map(|t| t.swap_dims(1, 2));
     let mut scores = (q * scale).matmul(k.swap_dims(2, 3));
     if let Some(bias) = key_bias {
@@ -211,7 +217,14 @@ impl<B: AttentionOps> Backward<B, 3> for AttentionBackward {
         let grad = grads.consume::<B>(&ops.node);
         let s = ops.state;
         let (d_q, d_k, d_v) = B::attention_backward(
-            s.q, s.k, s.v, s.key_bias, s.out, s.logsumexp, grad, s.options,
+            s.q,
+            s.k,
+            s.v,
+            s.key_bias,
+            s.out,
+            s.logsumexp,
+            grad,
+            s.options,
         );
         for (node, grad) in [(q, d_q), (k, d_k), (v, d_v)] {
             if let Some(node) = node {
@@ -239,13 +252,8 @@ impl<B: AttentionOps, C: CheckpointStrategy> AttentionOps for Autodiff<B, C> {
             .stateful()
         {
             OpsKind::Tracked(prep) => {
-                let (out, logsumexp) = B::attention_saved(
-                    q.clone(),
-                    k.clone(),
-                    v.clone(),
-                    key_bias.clone(),
-                    options,
-                );
+                let (out, logsumexp) =
+                    B::attention_saved(q.clone(), k.clone(), v.clone(), key_bias.clone(), options);
                 let state = AttentionState {
                     q,
                     k,
@@ -282,5 +290,43 @@ impl<B: AttentionOps, C: CheckpointStrategy> AttentionOps for Autodiff<B, C> {
         _options: Options,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         panic!("the kernels differentiate once: no gradient of a gradient")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_same, random};
+
+    #[test]
+    fn agrees_with_composition() {
+        for (queries, keys, head_dim, masked) in [(5, 5, 16, false), (33, 70, 64, true)] {
+            let q = random([2, queries, 3, head_dim]);
+            let (k, v) = (
+                random([2, keys, 3, head_dim]),
+                random([2, keys, 3, head_dim]),
+            );
+            let mut bias = vec![0.0; 2 * keys];
+            if masked {
+                bias[keys - 9..keys].fill(f32::NEG_INFINITY);
+            }
+            let bias = Tensor::<1>::from_floats(bias.as_slice(), &q.device()).reshape([2, keys]);
+            let bias = masked.then_some(bias);
+            let ours = attention(
+                q.clone(),
+                k.clone(),
+                v.clone(),
+                bias.clone(),
+                Precision::F32,
+            );
+            let plain = composed(q.clone(), k.clone(), v.clone(), bias);
+            assert_same(ours, plain, |grads| {
+                vec![
+                    q.grad(grads).map(|g| g.into_data()),
+                    k.grad(grads).map(|g| g.into_data()),
+                    v.grad(grads).map(|g| g.into_data()),
+                ]
+            });
+        }
     }
 }

@@ -39,6 +39,11 @@ pub fn conv3d(
             },
         ));
     }
+    composed(x, weight, bias, activation)
+}
+
+/// The same, of Burn's own operations.
+fn composed(x: Tensor<5>, weight: Tensor<5>, bias: Tensor<1>, activation: Activation) -> Tensor<5> {
     let [_, height, width, _, _] = weight.dims();
     let y = module::conv3d(
         x.permute([0, 4, 1, 2, 3]),
@@ -195,14 +200,8 @@ impl<B: Conv3dOps> Backward<B, 3> for Conv3dBackward {
         let [x, weight, bias] = ops.parents;
         let grad = grads.consume::<B>(&ops.node);
         let s = ops.state;
-        let (d_x, d_weight, d_bias) = B::conv3d_channels_last_backward(
-            s.x,
-            s.weight,
-            s.bias,
-            grad,
-            s.options,
-            x.is_some(),
-        );
+        let (d_x, d_weight, d_bias) =
+            B::conv3d_channels_last_backward(s.x, s.weight, s.bias, grad, s.options, x.is_some());
         for (node, grad) in [(x, d_x), (weight, d_weight), (bias, d_bias)] {
             if let Some(node) = node {
                 grads.register::<B>(node.id, grad);
@@ -251,5 +250,28 @@ impl<B: Conv3dOps, C: CheckpointStrategy> Conv3dOps for Autodiff<B, C> {
         _input_grad: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         panic!("the kernels differentiate once: no gradient of a gradient")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_same, random};
+
+    #[test]
+    fn agrees_with_composition() {
+        for (taps, activation) in [(1, Activation::Silu), (2, Activation::None)] {
+            let x = random([2, 3, 5, 7, 6]);
+            let (w, b) = (random([taps, 3, 3, 6, 4]), random([4]));
+            let ours = conv3d(x.clone(), w.clone(), b.clone(), activation, Precision::F32);
+            let plain = composed(x.clone(), w.clone(), b.clone(), activation);
+            assert_same(ours, plain, |grads| {
+                vec![
+                    x.grad(grads).map(|g| g.into_data()),
+                    w.grad(grads).map(|g| g.into_data()),
+                    b.grad(grads).map(|g| g.into_data()),
+                ]
+            });
+        }
     }
 }

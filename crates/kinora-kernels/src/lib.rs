@@ -26,8 +26,10 @@ mod linear;
 mod norm_modulate;
 mod residual;
 mod rms_norm_rope;
+#[cfg(test)]
+mod testing;
 
-pub use adamw::{AdamW, adamw};
+pub use adamw::{AdamW, adamw, moving_average, squared_norm};
 pub use attention::attention;
 pub use conv3d::conv3d;
 pub use cpu::{Activation, Level, Precision};

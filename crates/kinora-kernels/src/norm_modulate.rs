@@ -7,7 +7,6 @@ use burn_autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy
 use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 
-
 use crate::cpu;
 use crate::flex::{floats, is_cpu, tensor};
 
@@ -30,6 +29,11 @@ pub fn norm_modulate(x: Tensor<3>, shift: Tensor<2>, scale: Tensor<2>, epsilon: 
             epsilon,
         ));
     }
+    composed(x, shift, scale, epsilon)
+}
+
+/// The same, of Burn's own operations.
+fn composed(x: Tensor<3>, shift: Tensor<2>, scale: Tensor<2>, epsilon: f32) -> Tensor<3> {
     let centred = x.clone() - x.mean_dim(2);
     let variance = centred.clone().square().mean_dim(2);
     let normed = centred / (variance + epsilon).sqrt();
@@ -83,11 +87,8 @@ impl NormModulateOps for Flex {
         let [x, shift, scale] = [x, shift, scale].map(|t| t.to_contiguous());
         let shape = x.shape();
         let rows = shape[0] * shape[1];
-        let (mut out, mut mean, mut rstd) = (
-            vec![0.0; rows * shape[2]],
-            vec![0.0; rows],
-            vec![0.0; rows],
-        );
+        let (mut out, mut mean, mut rstd) =
+            (vec![0.0; rows * shape[2]], vec![0.0; rows], vec![0.0; rows]);
         cpu::norm_modulate_forward(
             cpu::GroupedRows {
                 groups: shape[0],
@@ -168,8 +169,7 @@ impl<B: NormModulateOps> Backward<B, 3> for NormModulateBackward {
         let [x, shift, scale] = ops.parents;
         let grad = grads.consume::<B>(&ops.node);
         let s = ops.state;
-        let (d_x, d_shift, d_scale) =
-            B::norm_modulate_backward(s.x, s.scale, s.mean, s.rstd, grad);
+        let (d_x, d_shift, d_scale) = B::norm_modulate_backward(s.x, s.scale, s.mean, s.rstd, grad);
         for (node, grad) in [(x, d_x), (shift, d_shift), (scale, d_scale)] {
             if let Some(node) = node {
                 grads.register::<B>(node.id, grad);
@@ -196,7 +196,15 @@ impl<B: NormModulateOps, C: CheckpointStrategy> NormModulateOps for Autodiff<B, 
             OpsKind::Tracked(prep) => {
                 let (out, mean, rstd) =
                     B::norm_modulate_saved(x.clone(), shift, scale.clone(), epsilon);
-                prep.finish(NormModulateState { x, scale, mean, rstd }, out)
+                prep.finish(
+                    NormModulateState {
+                        x,
+                        scale,
+                        mean,
+                        rstd,
+                    },
+                    out,
+                )
             }
             OpsKind::UnTracked(prep) => prep.finish(B::norm_modulate(x, shift, scale, epsilon)),
         }
@@ -219,5 +227,25 @@ impl<B: NormModulateOps, C: CheckpointStrategy> NormModulateOps for Autodiff<B, 
         _grad: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         panic!("the kernels differentiate once: no gradient of a gradient")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_same, random};
+
+    #[test]
+    fn agrees_with_composition() {
+        let (x, shift, scale) = (random([3, 7, 33]), random([3, 33]), random([3, 33]));
+        let ours = norm_modulate(x.clone(), shift.clone(), scale.clone(), 1e-6);
+        let plain = composed(x.clone(), shift.clone(), scale.clone(), 1e-6);
+        assert_same(ours, plain, |grads| {
+            vec![
+                x.grad(grads).map(|g| g.into_data()),
+                shift.grad(grads).map(|g| g.into_data()),
+                scale.grad(grads).map(|g| g.into_data()),
+            ]
+        });
     }
 }

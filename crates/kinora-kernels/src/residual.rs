@@ -7,7 +7,6 @@ use burn_autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy
 use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 
-
 use crate::cpu;
 use crate::flex::{floats, is_cpu, tensor};
 
@@ -26,6 +25,11 @@ pub fn gate_residual(x: Tensor<3>, gate: Tensor<2>, h: Tensor<3>) -> Tensor<3> {
             h.into_dispatch(),
         ));
     }
+    composed(x, gate, h)
+}
+
+/// The same, of Burn's own operations.
+fn composed(x: Tensor<3>, gate: Tensor<2>, h: Tensor<3>) -> Tensor<3> {
     x + gate.unsqueeze_dim(1) * h
 }
 
@@ -107,8 +111,7 @@ impl<B: GateResidualOps> Backward<B, 3> for GateResidualBackward {
     ) {
         let [x, gate, h] = ops.parents;
         let grad = grads.consume::<B>(&ops.node);
-        let (d_gate, d_h) =
-            B::gate_residual_backward(ops.state.gate, ops.state.h, grad.clone());
+        let (d_gate, d_h) = B::gate_residual_backward(ops.state.gate, ops.state.h, grad.clone());
         for (node, grad) in [(x, grad), (gate, d_gate), (h, d_h)] {
             if let Some(node) = node {
                 grads.register::<B>(node.id, grad);
@@ -145,5 +148,25 @@ impl<B: GateResidualOps, C: CheckpointStrategy> GateResidualOps for Autodiff<B, 
         _grad: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         panic!("the kernels differentiate once: no gradient of a gradient")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_same, random};
+
+    #[test]
+    fn agrees_with_composition() {
+        let (x, gate, h) = (random([3, 5, 17]), random([3, 17]), random([3, 5, 17]));
+        let ours = gate_residual(x.clone(), gate.clone(), h.clone());
+        let plain = composed(x.clone(), gate.clone(), h.clone());
+        assert_same(ours, plain, |grads| {
+            vec![
+                x.grad(grads).map(|g| g.into_data()),
+                gate.grad(grads).map(|g| g.into_data()),
+                h.grad(grads).map(|g| g.into_data()),
+            ]
+        });
     }
 }

@@ -7,7 +7,6 @@ use burn_autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy
 use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 
-
 use crate::cpu;
 use crate::flex::{floats, is_cpu, tensor};
 
@@ -38,7 +37,10 @@ pub fn rms_norm_rope(
     if is_cpu(&device) {
         let (cos, sin) = match rotary {
             Some(rotary) => (rotary.cos.clone(), rotary.sin.clone()),
-            None => (Tensor::empty([0, 0], &device), Tensor::empty([0, 0], &device)),
+            None => (
+                Tensor::empty([0, 0], &device),
+                Tensor::empty([0, 0], &device),
+            ),
         };
         return Tensor::from_dispatch(Dispatch::rms_norm_rope(
             x.into_dispatch(),
@@ -48,6 +50,11 @@ pub fn rms_norm_rope(
             epsilon,
         ));
     }
+    composed(x, weight, rotary, epsilon)
+}
+
+/// The same, of Burn's own operations.
+fn composed(x: Tensor<4>, weight: Tensor<1>, rotary: Option<&Rotary>, epsilon: f32) -> Tensor<4> {
     let [batch, tokens, heads, head_dim] = x.dims();
     let rms = (x.clone().square().mean_dim(3) + epsilon).sqrt();
     let normed = x / rms * weight.unsqueeze();
@@ -153,8 +160,7 @@ impl RmsNormRopeOps for Flex {
         rstd: FloatTensor<Self>,
         grad: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let [x, weight, cos, sin, grad] =
-            [x, weight, cos, sin, grad].map(|t| t.to_contiguous());
+        let [x, weight, cos, sin, grad] = [x, weight, cos, sin, grad].map(|t| t.to_contiguous());
         let mut d_x = vec![0.0; floats(&x).len()];
         let mut d_weight = vec![0.0; floats(&weight).len()];
         cpu::rms_norm_rope_backward(
@@ -195,8 +201,7 @@ impl<B: RmsNormRopeOps> Backward<B, 2> for RmsNormRopeBackward {
         let [x, weight] = ops.parents;
         let grad = grads.consume::<B>(&ops.node);
         let s = ops.state;
-        let (d_x, d_weight) =
-            B::rms_norm_rope_backward(s.x, s.weight, s.cos, s.sin, s.rstd, grad);
+        let (d_x, d_weight) = B::rms_norm_rope_backward(s.x, s.weight, s.cos, s.sin, s.rstd, grad);
         for (node, grad) in [(x, d_x), (weight, d_weight)] {
             if let Some(node) = node {
                 grads.register::<B>(node.id, grad);
@@ -230,13 +235,17 @@ impl<B: RmsNormRopeOps, C: CheckpointStrategy> RmsNormRopeOps for Autodiff<B, C>
                     epsilon,
                 );
                 prep.finish(
-                    RmsNormRopeState { x, weight, cos, sin, rstd },
+                    RmsNormRopeState {
+                        x,
+                        weight,
+                        cos,
+                        sin,
+                        rstd,
+                    },
                     out,
                 )
             }
-            OpsKind::UnTracked(prep) => {
-                prep.finish(B::rms_norm_rope(x, weight, cos, sin, epsilon))
-            }
+            OpsKind::UnTracked(prep) => prep.finish(B::rms_norm_rope(x, weight, cos, sin, epsilon)),
         }
     }
 
@@ -259,5 +268,31 @@ impl<B: RmsNormRopeOps, C: CheckpointStrategy> RmsNormRopeOps for Autodiff<B, C>
         _grad: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         panic!("the kernels differentiate once: no gradient of a gradient")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_same, random};
+
+    #[test]
+    fn agrees_with_composition() {
+        let angles = random::<2>([7, 8]).inner();
+        let rotary = Rotary {
+            cos: Tensor::from_inner(angles.clone().cos()),
+            sin: Tensor::from_inner(angles.sin()),
+        };
+        for rotary in [None, Some(&rotary)] {
+            let (x, weight) = (random([2, 7, 3, 16]), random([16]));
+            let ours = rms_norm_rope(x.clone(), weight.clone(), rotary, 1e-6);
+            let plain = composed(x.clone(), weight.clone(), rotary, 1e-6);
+            assert_same(ours, plain, |grads| {
+                vec![
+                    x.grad(grads).map(|g| g.into_data()),
+                    weight.grad(grads).map(|g| g.into_data()),
+                ]
+            });
+        }
     }
 }

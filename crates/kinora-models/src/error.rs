@@ -25,7 +25,9 @@ pub enum Error {
     #[error("the weights are damaged: {0}; fetch or build the file again")]
     Format(String),
     /// The contents do not match their hash.
-    #[error("the weights have hash {got} but should have {expected}; fetch or build the file again")]
+    #[error(
+        "the weights have hash {got} but should have {expected}; fetch or build the file again"
+    )]
     Hash {
         /// Hash that the file should have.
         expected: String,

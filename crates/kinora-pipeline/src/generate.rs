@@ -102,7 +102,13 @@ pub fn generate<M: VideoModel>(
     mut on_progress: impl FnMut(Progress) -> bool,
     mut on_frame: impl FnMut(Frame) -> Result<(), Error>,
 ) -> Result<Report, Error> {
-    let mut report = |progress| if on_progress(progress) { Ok(()) } else { Err(Error::Stopped) };
+    let mut report = |progress| {
+        if on_progress(progress) {
+            Ok(())
+        } else {
+            Err(Error::Stopped)
+        }
+    };
     let description = model.description();
     let total = latent_frames(request.frames, description.temporal_stride);
     let mut timeline = timeline
@@ -113,7 +119,9 @@ pub fn generate<M: VideoModel>(
         return Err(Error::EmptyTimeline);
     }
     let windows = Timeline::new(timeline.clone()).windows(description.window, description.overlap);
-    let [width, height] = request.size.map(|pixels| pixels / description.spatial_stride);
+    let [width, height] = request
+        .size
+        .map(|pixels| pixels / description.spatial_stride);
     let frame_shape = [1, description.latent_channels, 1, height, width];
     let mut times = StageTimes::default();
 
@@ -129,7 +137,11 @@ pub fn generate<M: VideoModel>(
     let mut decode_state = M::DecodeState::default();
     for window in windows {
         let clock = Instant::now();
-        let new_from = if window.start == 0 { 0 } else { description.overlap };
+        let new_from = if window.start == 0 {
+            0
+        } else {
+            description.overlap
+        };
         let window_request = WindowRequest {
             frames: &timeline[window.clone()],
             first_latent_frame: window.start,

@@ -69,7 +69,9 @@ pub fn train(
     };
     if step == 0 {
         let (psnr, ssim) = evaluate(&model.valid(), &corpus, device);
-        run.say(&format!("held-out before training: {psnr:.2} dB, SSIM {ssim:.3}"));
+        run.say(&format!(
+            "held-out before training: {psnr:.2} dB, SSIM {ssim:.3}"
+        ));
     }
 
     let batches = corpus.stream(step..config.run.steps, move |_| shape);
@@ -202,10 +204,7 @@ fn fit_basis(config: &AutoencoderRun, corpus: &Corpus, device: &Device) -> Basis
     }
     let spread = product(covariance.clone(), q.clone());
     let eigenvalues = weights::floats((q.clone() * spread).sum_dim(0).reshape([spare]));
-    let trace: f32 = weights::floats(covariance)
-        .iter()
-        .step_by(values + 1)
-        .sum();
+    let trace: f32 = weights::floats(covariance).iter().step_by(values + 1).sum();
     let kept = eigenvalues[..channels].iter().sum::<f32>() / trace;
 
     // Whitened in part, and scaled so that the latents' mean variance is one.
@@ -219,7 +218,10 @@ fn fit_basis(config: &AutoencoderRun, corpus: &Corpus, device: &Device) -> Basis
         .map(|(value, scale)| value / (scale * scale))
         .sum::<f32>()
         / channels as f32;
-    let scale: Vec<f32> = partial.iter().map(|scale| scale * variance.sqrt()).collect();
+    let scale: Vec<f32> = partial
+        .iter()
+        .map(|scale| scale * variance.sqrt())
+        .collect();
     Basis {
         mean,
         directions: q.narrow(1, 0, channels),
@@ -261,14 +263,20 @@ pub fn evaluate(model: &Autoencoder, corpus: &Corpus, device: &Device) -> (f32, 
             anywhere: false,
         };
         let patches = held_out.batch(step, shape).patches(device);
-        let latents = model.encode_tokens(patches.clone()).permute([0, 4, 1, 2, 3]);
+        let latents = model
+            .encode_tokens(patches.clone())
+            .permute([0, 4, 1, 2, 3]);
         let decoded = model.decode_step(latents, &mut DecodeState::default());
         let frames = decoded.dims()[2];
         let video = model.unpatchify(patches);
         let padding = video.dims()[2] - frames;
         let video = video.narrow(2, padding, frames);
         let decoded = decoded.clamp(-1.0, 1.0);
-        squared += (decoded.clone() - video.clone()).square().mean().into_scalar::<f32>() / 4.0;
+        squared += (decoded.clone() - video.clone())
+            .square()
+            .mean()
+            .into_scalar::<f32>()
+            / 4.0;
         ssim += mean_ssim(decoded, video);
     }
     let n = EVALUATION_SCENES as f32;
@@ -309,7 +317,9 @@ fn report(
 ) -> Result<(), Error> {
     let averaged = optimizer.averaged(model.valid());
     let (psnr, ssim) = evaluate(&averaged, corpus, device);
-    run.say(&format!("step {step}: held-out {psnr:.2} dB, SSIM {ssim:.3}"));
+    run.say(&format!(
+        "step {step}: held-out {psnr:.2} dB, SSIM {ssim:.3}"
+    ));
     run.log(&json!({"step": step, "held_out_psnr_db": psnr, "held_out_ssim": ssim}))?;
 
     let held_out = corpus.held_out();
@@ -322,7 +332,9 @@ fn report(
         };
         let batch = held_out.batch(scene, shape);
         let patches = batch.patches(device);
-        let latents = averaged.encode_tokens(patches.clone()).permute([0, 4, 1, 2, 3]);
+        let latents = averaged
+            .encode_tokens(patches.clone())
+            .permute([0, 4, 1, 2, 3]);
         let decoded = averaged.decode_step(latents, &mut DecodeState::default());
         let last = decoded.dims()[2] - 1;
         let video = averaged.unpatchify(patches);

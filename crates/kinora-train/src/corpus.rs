@@ -11,11 +11,11 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// Frames per second of the training clips.
-pub const FRAMES_PER_SECOND: usize = 12;
+pub(crate) const FRAMES_PER_SECOND: usize = 12;
 /// Windows begin within this many latent frames of the clip's start.
 const LATEST_WINDOW: usize = 12;
 
-const HELD_OUT_SEED: u64 = 0x5EED_0F_4E1D;
+const HELD_OUT_SEED: u64 = 0x5EED_0F4E_1D00;
 
 /// What a batch holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +132,9 @@ impl Corpus {
                 height,
             };
             self.render(&renderer, &spec, window, &mut batch.patches);
-            batch.captions.push(caption(&spec, &self.pack, rng.random()));
+            batch
+                .captions
+                .push(caption(&spec, &self.pack, rng.random()));
             batch.subjects.push(
                 std::iter::once(spec.subject)
                     .chain(spec.companion.map(|companion| companion.subject))
@@ -159,7 +161,13 @@ impl Corpus {
         let values = self.patch_frames * self.patch * self.patch * 3;
         ClipBatch {
             patches,
-            shape: [1, latent_frames, height / self.patch, width / self.patch, values],
+            shape: [
+                1,
+                latent_frames,
+                height / self.patch,
+                width / self.patch,
+                values,
+            ],
             captions: vec![captions(spec, &self.pack, 0).short_en.text],
             subjects: vec![vec![spec.subject]],
             labels: vec![spec.labels()],
@@ -170,7 +178,11 @@ impl Corpus {
 
     fn render(&self, renderer: &Renderer, spec: &SceneSpec, window: Window, out: &mut Vec<f32>) {
         // Latent frame 0 holds frame 0 alone, repeated; latent frame k holds 4k − 3 ..= 4k.
-        let padding = if window.first == 0 { self.patch_frames - 1 } else { 0 };
+        let padding = if window.first == 0 {
+            self.patch_frames - 1
+        } else {
+            0
+        };
         let frames = window.latent_frames * self.patch_frames - padding;
         let clip = renderer.render(
             spec,
@@ -178,7 +190,8 @@ impl Corpus {
                 width: window.width,
                 height: window.height,
                 fps: FRAMES_PER_SECOND as f32,
-                start_frame: (window.first * self.patch_frames).saturating_sub(self.patch_frames - 1),
+                start_frame: (window.first * self.patch_frames)
+                    .saturating_sub(self.patch_frames - 1),
                 frames,
             },
         );

@@ -6,9 +6,11 @@
 //! metrics as JSON lines and goes on from its last checkpoint, to the bit.
 
 pub mod autoencoder;
+pub mod classifier;
 pub mod config;
 mod corpus;
 mod error;
+pub mod evaluate;
 mod optimizer;
 mod reference;
 mod run;
@@ -18,5 +20,6 @@ pub mod transformer;
 pub use config::{AutoencoderRun, ClassifierRun, RunConfig, TransformerRun};
 pub use corpus::{ClipBatch, Corpus, Shape};
 pub use error::Error;
+pub use evaluate::{EvaluateOptions, EvaluateReport};
 pub use optimizer::{Optimizer, OptimizerConfig};
 pub use run::Run;

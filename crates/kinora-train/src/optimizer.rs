@@ -2,7 +2,7 @@
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor, TensorData};
-use kinora_kernels::{AdamW, adamw};
+use kinora_kernels::{AdamW, adamw, moving_average, squared_norm};
 use kinora_models::weights::{TensorMap, Values, floats};
 use serde::{Deserialize, Serialize};
 
@@ -89,7 +89,9 @@ impl Optimizer {
             moments: &mut self.moments,
             grads,
             // Averages of a young run follow it more closely.
-            ema_decay: config.ema_decay.min((1 + self.step) as f32 / (10 + self.step) as f32),
+            ema_decay: config
+                .ema_decay
+                .min((1 + self.step) as f32 / (10 + self.step) as f32),
             weight_decay: config.weight_decay,
             settings: AdamW {
                 learning_rate,
@@ -173,7 +175,7 @@ fn gradient_norm<M: Module>(module: &M, grads: &Gradients) -> f32 {
     impl ModuleVisitor for Norm<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             if let Some(grad) = param.val().grad(self.grads) {
-                self.squared += f64::from(grad.square().sum().into_scalar::<f32>());
+                self.squared += squared_norm(grad);
             }
         }
     }
@@ -238,8 +240,8 @@ impl ModuleMapper for Stepper<'_> {
                 adamw(flat, first, second, grad.clone().reshape([count]), settings);
             moments.first = first;
             moments.second = second;
-            let average = moments.average.clone();
-            moments.average = average.clone() + (new.clone() - average) * (1.0 - ema_decay);
+            let average = std::mem::replace(&mut moments.average, empty());
+            moments.average = moving_average(average, new.clone(), ema_decay);
             Tensor::from_inner(new.reshape(shape)).require_grad()
         })
     }

@@ -69,9 +69,11 @@ fn picture(pack: &Pack, subject: usize) -> Vec<f32> {
                 }
             }
             let alpha = rgba[3] / 255.0;
-            pixels.extend(rgba[..3].iter().map(|premultiplied| {
-                premultiplied / 127.5 - alpha + BACKDROP * (1.0 - alpha)
-            }));
+            pixels.extend(
+                rgba[..3]
+                    .iter()
+                    .map(|premultiplied| premultiplied / 127.5 - alpha + BACKDROP * (1.0 - alpha)),
+            );
         }
     }
     pixels

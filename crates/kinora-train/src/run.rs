@@ -52,7 +52,11 @@ impl Run {
     /// # Errors
     ///
     /// A folder that cannot be used, or that belongs to other settings.
-    pub fn open(folder: &Path, config: &RunConfig, settings: &impl Serialize) -> Result<Self, Error> {
+    pub fn open(
+        folder: &Path,
+        config: &RunConfig,
+        settings: &impl Serialize,
+    ) -> Result<Self, Error> {
         let io = |path: &Path| {
             let path = path.to_owned();
             move |source| Error::Io { path, source }
@@ -65,7 +69,9 @@ impl Run {
         let settings_path = folder.join(SETTINGS);
         match std::fs::read_to_string(&settings_path) {
             Ok(old) if old != settings => {
-                return Err(Error::OtherSettings { path: folder.to_owned() });
+                return Err(Error::OtherSettings {
+                    path: folder.to_owned(),
+                });
             }
             Ok(_) => {}
             Err(_) => std::fs::write(&settings_path, settings).map_err(io(&settings_path))?,
@@ -101,7 +107,10 @@ impl Run {
     pub fn progress(&self, step: u32) -> f32 {
         let by_steps = step as f32 / self.config.steps.max(1) as f32;
         let spent = (self.spent_before + self.started.elapsed()).as_secs_f32();
-        let by_time = self.config.minutes.map_or(0.0, |minutes| spent / (minutes * 60.0));
+        let by_time = self
+            .config
+            .minutes
+            .map_or(0.0, |minutes| spent / (minutes * 60.0));
         by_steps.max(by_time).min(1.0)
     }
 
@@ -118,7 +127,11 @@ impl Run {
             Err(source) => return Err(Error::Io { path, source }),
         };
         let (tensors, metadata) = weights::from_bytes(&bytes)?;
-        let number = |key: &str| metadata.get(key).and_then(|value| value.parse::<f64>().ok());
+        let number = |key: &str| {
+            metadata
+                .get(key)
+                .and_then(|value| value.parse::<f64>().ok())
+        };
         let missing = || kinora_models::Error::Format("the checkpoint has no step".into());
         let step = number("step").ok_or_else(missing)? as u32;
         self.spent_before = Duration::from_secs_f64(number("seconds").unwrap_or(0.0));
@@ -139,7 +152,10 @@ impl Run {
             ("seconds".to_owned(), seconds.to_string()),
         ]);
         let bytes = weights::to_bytes(tensors, metadata, Storage::F32)?;
-        Ok(weights::write_atomically(&self.folder.join(CHECKPOINT), &bytes)?)
+        Ok(weights::write_atomically(
+            &self.folder.join(CHECKPOINT),
+            &bytes,
+        )?)
     }
 
     /// Records a step and shows it.
@@ -156,7 +172,9 @@ impl Run {
         }
         let seconds = self.last_step.elapsed().as_secs_f64();
         self.last_step = Instant::now();
-        let loss = self.smoothed_loss.map_or(metrics.loss, |old| old * 0.98 + metrics.loss * 0.02);
+        let loss = self
+            .smoothed_loss
+            .map_or(metrics.loss, |old| old * 0.98 + metrics.loss * 0.02);
         self.smoothed_loss = Some(loss);
         let gflops = metrics.flops / seconds / 1e9;
         self.bar.set_position(u64::from(metrics.step));
@@ -189,9 +207,13 @@ impl Run {
         })
     }
 
-    /// Says something above the progress bar.
+    /// Says something above the progress bar, or as a plain line where there is no terminal.
     pub fn say(&self, text: &str) {
-        self.bar.println(text);
+        if self.bar.is_hidden() {
+            eprintln!("{text}");
+        } else {
+            self.bar.println(text);
+        }
     }
 
     /// Where sample sheet of `step` belongs.
@@ -202,7 +224,10 @@ impl Run {
     /// Steps at which checkpoints and samples are due.
     pub fn due(&self, step: u32) -> (bool, bool) {
         let every = |n: u32| n > 0 && step.is_multiple_of(n);
-        (every(self.config.checkpoint_every), every(self.config.samples_every))
+        (
+            every(self.config.checkpoint_every),
+            every(self.config.samples_every),
+        )
     }
 
     /// Ends the progress display.

@@ -27,7 +27,12 @@ pub(crate) fn train(pack: &Pack, vocabulary: usize) -> Result<Tokenizer, kinora_
     for entry in pack.entries() {
         let names = [&entry.name_en, &entry.name_zh];
         let synonyms = entry.synonyms_en.iter().chain(&entry.synonyms_zh);
-        texts.extend(names.into_iter().chain(synonyms).map(|name| normalise(name)));
+        texts.extend(
+            names
+                .into_iter()
+                .chain(synonyms)
+                .map(|name| normalise(name)),
+        );
     }
     let mut trainer = BpeTrainer::builder()
         .vocab_size(vocabulary)

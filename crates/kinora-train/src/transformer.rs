@@ -75,9 +75,13 @@ pub fn train(
     let fixed = Fixed {
         tokenizer: tokenizer_of(&run, &pack, config.text.vocabulary)?,
         lexicon: reference::lexicon(&pack, &autoencoder, &model, device),
-        config: MiniConfig::new(model.clone(), config.text.clone(), config.transformer.clone())
-            .with_window(config.window)
-            .with_frames_per_second(FRAMES_PER_SECOND),
+        config: MiniConfig::new(
+            model.clone(),
+            config.text.clone(),
+            config.transformer.clone(),
+        )
+        .with_window(config.window)
+        .with_frames_per_second(FRAMES_PER_SECOND),
         autoencoder,
         device: device.clone(),
     };
@@ -117,7 +121,11 @@ pub fn train(
     let shape = move |step: u32| {
         // A low-discrepancy sequence spreads pictures evenly over the steps.
         let place = (f64::from(step) + seed as f64) * 0.618_033_988_749_895;
-        if (place.fract() as f32) < picture_share { pictures } else { windows }
+        if (place.fract() as f32) < picture_share {
+            pictures
+        } else {
+            windows
+        }
     };
     let batches = corpus.stream(step..config.run.steps, shape);
     while step < config.run.steps && run.progress(step) < 1.0 {
@@ -220,10 +228,17 @@ fn export(
             },
         };
         let mut clip = Vec::new();
-        generate(&model, &request, None, &fixed.device, |_| true, |frame| {
-            clip.push(frame);
-            Ok(())
-        })?;
+        generate(
+            &model,
+            &request,
+            None,
+            &fixed.device,
+            |_| true,
+            |frame| {
+                clip.push(frame);
+                Ok(())
+            },
+        )?;
         frames.extend(clip.into_iter().step_by(4));
     }
     let columns = SAMPLE_FRAMES.div_ceil(4) as u32;
@@ -265,9 +280,11 @@ impl Example {
         let patch_frames = fixed.config.autoencoder.patch_frames;
         for &first in &batch.first_latent_frames {
             sigmas.extend(draw_sigmas(&mut rng, frames, first > 0, config.shift));
-            clock_secs.extend((0..frames).map(|frame| {
-                ((first + frame) * patch_frames) as f32 / FRAMES_PER_SECOND as f32
-            }));
+            clock_secs.extend(
+                (0..frames).map(|frame| {
+                    ((first + frame) * patch_frames) as f32 / FRAMES_PER_SECOND as f32
+                }),
+            );
         }
 
         let mut captions = Vec::with_capacity(clips);
@@ -281,7 +298,10 @@ impl Example {
             } else {
                 // The references are those that the caption names, as they will be in use.
                 let named = fixed.lexicon.find(caption);
-                ids.iter().copied().filter(|id| named.contains(id)).collect()
+                ids.iter()
+                    .copied()
+                    .filter(|id| named.contains(id))
+                    .collect()
             });
         }
         let tokens = tokenize_clipped(&fixed.tokenizer, &fixed.config.text, &captions)?;
@@ -362,7 +382,11 @@ fn draw_sigmas(rng: &mut ChaCha8Rng, frames: usize, continues: bool, alpha: f32)
     let known = if continues { 0.7 } else { 0.3 };
     if rng.random_bool(known) {
         let clean = rng.random_bool(0.5);
-        sigmas[0] = if clean { 0.0 } else { rng.random_range(0.0..KNOWN_NOISE) };
+        sigmas[0] = if clean {
+            0.0
+        } else {
+            rng.random_range(0.0..KNOWN_NOISE)
+        };
     }
     sigmas
 }

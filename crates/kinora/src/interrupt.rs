@@ -18,6 +18,11 @@ pub(crate) fn install() -> Result<()> {
     ctrlc::set_handler(on_press).context("cannot listen for Ctrl-C")
 }
 
+/// Set once the user wants to stop.
+pub(crate) fn flag() -> &'static AtomicBool {
+    &REQUESTED
+}
+
 /// Whether the user wants to stop.
 pub(crate) fn requested() -> bool {
     REQUESTED.load(Ordering::SeqCst)

@@ -5,6 +5,7 @@ mod completions;
 mod data;
 mod device;
 mod error;
+mod evaluate;
 mod generate;
 mod info;
 mod inspect;
@@ -15,6 +16,7 @@ mod name;
 mod output;
 mod progress;
 mod setup;
+mod train;
 mod weights;
 
 use std::process::ExitCode;
@@ -44,6 +46,8 @@ fn run(cli: Cli) -> Result<()> {
         Command::Generate(args) => generate::run(args, &global),
         Command::Inspect(args) => inspect::run(&args),
         Command::Data { command } => data::run(&command, &global),
+        Command::Train(args) => train::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args, &global),
         Command::Models(args) => models::run(&args),
         Command::Info => info::run(),
         Command::Completions { shell } => completions::run(shell),

@@ -16,7 +16,7 @@ pub(crate) fn from_prompt(folder: &Path, prompt: &str, extension: &str, preview:
         1 => folder.join(format!("{words}.{extension}")),
         number => folder.join(format!("{words}-{number}.{extension}")),
     };
-    let is_free = |path: &PathBuf| !path.exists() && !(preview && preview_of(path).exists());
+    let is_free = |path: &PathBuf| !(path.exists() || preview && preview_of(path).exists());
     (1..)
         .map(numbered)
         .find(is_free)

@@ -69,6 +69,8 @@ fn help_has_examples() {
         &["--help"][..],
         &["generate", "--help"],
         &["inspect", "--help"],
+        &["train", "--help"],
+        &["evaluate", "--help"],
         &["models", "--help"],
         &["completions", "--help"],
         &["data", "pack", "--help"],

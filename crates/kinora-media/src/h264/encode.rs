@@ -146,7 +146,7 @@ impl Settings {
             .skip_frames(true)
             .max_frame_rate(EncoderRate::from_hz(1.0))
             .bitrate(BitRate::from_bps(14 * self.width * self.height))
-            .complexity(match std::env::var("CPLX").as_deref() { Ok("low") => Complexity::Low, Ok("med") => Complexity::Medium, _ => Complexity::High })
+            .complexity(Complexity::High)
             // Both freeze or blur what moves little, which is where generated video lives.
             .background_detection(false)
             .adaptive_quantization(false)

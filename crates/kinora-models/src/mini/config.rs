@@ -6,7 +6,7 @@ use burn::config::Config;
 #[derive(Config, Debug, PartialEq)]
 pub struct AutoencoderConfig {
     /// Channels of a latent token.
-    #[config(default = 64)]
+    #[config(default = 96)]
     pub latent_channels: usize,
     /// Pixels of a patch in each direction.
     #[config(default = 16)]
@@ -18,7 +18,7 @@ pub struct AutoencoderConfig {
     #[config(default = "[256, 128, 96]")]
     pub decoder_channels: [usize; 3],
     /// Residual blocks at each of these.
-    #[config(default = "[2, 2, 1]")]
+    #[config(default = "[1, 1, 1]")]
     pub decoder_blocks: [usize; 3],
 }
 
@@ -56,7 +56,7 @@ pub struct TransformerConfig {
     #[config(default = 256)]
     pub width: usize,
     /// Blocks.
-    #[config(default = 8)]
+    #[config(default = 6)]
     pub depth: usize,
     /// Attention heads.
     #[config(default = 4)]

@@ -21,8 +21,8 @@ pub const REFERENCE_STRIDE: usize = 8;
 pub const REFERENCE_SIDE: usize = (REFERENCE_SIZE - 16) / REFERENCE_STRIDE + 1;
 /// Tokens of one reference.
 pub const REFERENCE_TOKENS: usize = REFERENCE_SIDE * REFERENCE_SIDE;
-/// Subjects of one prompt that can have a reference.
-pub const REFERENCE_SLOTS: usize = 2;
+/// Subjects of one prompt that have a reference: the first ones named.
+pub const REFERENCE_SLOTS: usize = 1;
 
 /// A subject that can be named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,18 +129,27 @@ impl Lexicon {
     pub fn references(&self, subjects: &[Vec<usize>], device: &Device) -> (Tensor<3>, Vec<usize>) {
         let size = self.latents.len() / self.entries.len().max(1);
         let mut values = vec![0.0; subjects.len() * REFERENCE_SLOTS * size];
-        for (ids, slots) in subjects.iter().zip(values.chunks_mut(REFERENCE_SLOTS * size)) {
+        for (ids, slots) in subjects
+            .iter()
+            .zip(values.chunks_mut(REFERENCE_SLOTS * size))
+        {
             for (&id, slot) in ids.iter().zip(slots.chunks_mut(size)) {
                 slot.copy_from_slice(&self.latents[id * size..(id + 1) * size]);
             }
         }
-        let counts = subjects.iter().map(|s| s.len().min(REFERENCE_SLOTS)).collect();
+        let counts = subjects
+            .iter()
+            .map(|s| s.len().min(REFERENCE_SLOTS))
+            .collect();
         let shape = [
             subjects.len(),
             REFERENCE_SLOTS * REFERENCE_TOKENS,
             size / REFERENCE_TOKENS,
         ];
-        (Tensor::from_data(TensorData::new(values, shape), device), counts)
+        (
+            Tensor::from_data(TensorData::new(values, shape), device),
+            counts,
+        )
     }
 }
 
@@ -177,7 +186,10 @@ mod tests {
     #[test]
     fn references_fill_slots_in_order() {
         let (references, counts) = lexicon().references(&[vec![1], vec![]], &Device::flex());
-        assert_eq!(references.dims(), [2, REFERENCE_SLOTS * REFERENCE_TOKENS, 2]);
+        assert_eq!(
+            references.dims(),
+            [2, REFERENCE_SLOTS * REFERENCE_TOKENS, 2]
+        );
         assert_eq!(counts, [1, 0]);
     }
 }

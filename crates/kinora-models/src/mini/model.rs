@@ -105,7 +105,11 @@ impl Mini {
         let latents = tensors
             .remove(LEXICON_TENSOR)
             .ok_or_else(|| Error::MissingTensor(LEXICON_TENSOR.into()))?;
-        let required = vec![entries.len(), REFERENCE_TOKENS, config.autoencoder.latent_channels];
+        let required = vec![
+            entries.len(),
+            REFERENCE_TOKENS,
+            config.autoencoder.latent_channels,
+        ];
         if latents.shape != required {
             return Err(Error::TensorShape {
                 name: LEXICON_TENSOR.into(),
@@ -151,8 +155,14 @@ impl Mini {
             .map_err(|error| Error::Tokenizer(error.to_string()))?;
         let metadata = HashMap::from([
             ("name".to_owned(), self.description.name.clone()),
-            ("config".to_owned(), serde_json::to_string(&self.config).map_err(json)?),
-            ("lexicon".to_owned(), serde_json::to_string(entries).map_err(json)?),
+            (
+                "config".to_owned(),
+                serde_json::to_string(&self.config).map_err(json)?,
+            ),
+            (
+                "lexicon".to_owned(),
+                serde_json::to_string(entries).map_err(json)?,
+            ),
             ("tokenizer".to_owned(), tokenizer),
         ]);
         weights::to_bytes(&tensors, metadata, Storage::Bf16)

@@ -139,8 +139,10 @@ impl TextEncoder {
         for &length in &tokens.lengths {
             text_bias.extend((0..self.max_tokens).map(|row| seen(row, length)));
         }
-        let text_bias: Tensor<2> =
-            Tensor::from_data(TensorData::new(text_bias, [batch, self.max_tokens]), &device);
+        let text_bias: Tensor<2> = Tensor::from_data(
+            TensorData::new(text_bias, [batch, self.max_tokens]),
+            &device,
+        );
         for block in &self.blocks {
             let h = block.norm_attention.forward(x.clone());
             x = x + block.attention.forward(h, None, Some(text_bias.clone()));
@@ -153,16 +155,23 @@ impl TextEncoder {
         let references = self.reference.forward(references) + places.unsqueeze();
         let mut reference_bias = Vec::with_capacity(batch * reference_rows);
         for &count in reference_counts {
-            reference_bias.extend((0..reference_rows).map(|row| seen(row, count * reference_tokens)));
+            reference_bias
+                .extend((0..reference_rows).map(|row| seen(row, count * reference_tokens)));
         }
-        let reference_bias =
-            Tensor::from_data(TensorData::new(reference_bias, [batch, reference_rows]), &device);
+        let reference_bias = Tensor::from_data(
+            TensorData::new(reference_bias, [batch, reference_rows]),
+            &device,
+        );
 
         let empty = self.empty.val().unsqueeze::<3>().repeat_dim(0, batch);
         super::transformer::Context {
             tokens: Tensor::cat(vec![empty, text, references], 1),
             bias: Tensor::cat(
-                vec![Tensor::zeros([batch, 1], &device), text_bias, reference_bias],
+                vec![
+                    Tensor::zeros([batch, 1], &device),
+                    text_bias,
+                    reference_bias,
+                ],
                 1,
             ),
         }

@@ -10,7 +10,9 @@ use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use kinora_kernels::{Rotary, gate_residual, norm_modulate};
 
 use super::config::{MiniConfig, TransformerConfig};
-use crate::layers::{CrossAttention, KeyValue, Linear, Mlp, SelfAttention, fourier_features, rotary_3d};
+use crate::layers::{
+    CrossAttention, KeyValue, Linear, Mlp, SelfAttention, fourier_features, rotary_3d,
+};
 
 const NORM_EPSILON: f32 = 1e-6;
 const ROTARY_THETA: f32 = 100.0;
@@ -171,17 +173,19 @@ impl Transformer {
         let tokens = latents
             .permute([0, 2, 3, 4, 1])
             .reshape([groups, height * width, channels]);
-        let position = self.embed_position.forward(positions(height, width, &device));
+        let position = self
+            .embed_position
+            .forward(positions(height, width, &device));
         let mut x = self.embed.forward(tokens) + position.unsqueeze();
 
         let time = self.time_in.forward(times(timesteps, clock_secs, &device));
         let time = time.clone() + self.embed_time.forward(time);
         let time = burn::tensor::activation::silu(time);
         let channels_inner = x.dims()[2];
-        let modulation = self
-            .modulation
-            .forward(time.clone())
-            .reshape([groups, MODULATIONS, channels_inner]);
+        let modulation =
+            self.modulation
+                .forward(time.clone())
+                .reshape([groups, MODULATIONS, channels_inner]);
 
         let head_dim = channels_inner / self.heads;
         let rotary = rotary_3d([frames, height, width], head_dim, ROTARY_THETA, &device);

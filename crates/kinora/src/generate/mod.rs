@@ -8,6 +8,7 @@ mod report;
 mod request;
 pub(crate) mod values;
 
+pub(crate) use request::SHIFT;
 use std::time::Instant;
 
 use anyhow::Result;

@@ -14,7 +14,7 @@ use crate::weights::ModelSource;
 /// Seconds of a clip when nothing is said.
 const DEFAULT_SECONDS: f64 = 4.0;
 /// Shift of the noise levels that the mini family was trained for.
-const SHIFT: f32 = 1.5;
+pub(crate) const SHIFT: f32 = 1.5;
 
 /// How long a clip is.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,0 +1,256 @@
+//! The mini family: shapes, streaming, one item against a batch, and its weight file.
+
+use burn::tensor::{Device, Distribution, Tensor, Tolerance};
+use kinora_models::mini::autoencoder::{Autoencoder, DecodeState};
+use kinora_models::mini::config::{AutoencoderConfig, TextConfig, TransformerConfig};
+use kinora_models::mini::lexicon::{Entry, Lexicon, REFERENCE_TOKENS};
+use kinora_models::mini::transformer::{Context, Transformer};
+use kinora_models::mini::{Mini, MiniConfig, MiniNetworks};
+use kinora_models::{Error, VideoModel, Window};
+use tokenizers::Tokenizer;
+use tokenizers::models::wordlevel::WordLevel;
+
+fn config() -> MiniConfig {
+    let autoencoder = AutoencoderConfig::new()
+        .with_latent_channels(8)
+        .with_decoder_channels([16, 12, 8]);
+    let text = TextConfig::new()
+        .with_vocabulary(32)
+        .with_max_tokens(6)
+        .with_width(32)
+        .with_heads(2);
+    let transformer = TransformerConfig::new()
+        .with_width(64)
+        .with_depth(2)
+        .with_heads(2);
+    MiniConfig::new(autoencoder, text, transformer)
+}
+
+fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
+    Tensor::random(shape, Distribution::Normal(0.0, 1.0), device)
+}
+
+fn close<const D: usize>(a: Tensor<D>, b: Tensor<D>, tolerance: f32) {
+    a.into_data()
+        .assert_approx_eq(&b.into_data(), Tolerance::<f32>::absolute(tolerance));
+}
+
+/// A decoder whose residual network does something.
+fn awake(device: &Device) -> Autoencoder {
+    use kinora_models::weights;
+    let model = Autoencoder::new(&config().autoencoder, device);
+    let mut tensors = weights::collect(&model, "a");
+    for (i, value) in tensors
+        .values_mut()
+        .flat_map(|values| &mut values.data)
+        .enumerate()
+    {
+        *value += ((i * 37 % 101) as f32 / 101.0 - 0.5) * 0.05;
+    }
+    weights::assign(model, "a", &tensors).unwrap()
+}
+
+#[test]
+fn patchify_and_back_is_the_identity() {
+    let device = Device::flex();
+    let model = Autoencoder::new(&config().autoencoder, &device);
+    let video = random([2, 3, 8, 32, 48], &device);
+    let patches = model.patchify(video.clone());
+    assert_eq!(patches.dims(), [2, 2, 2, 3, 4 * 16 * 16 * 3]);
+    close(model.unpatchify(patches), video, 0.0);
+}
+
+/// The linear code of a full orthonormal basis loses nothing.
+#[test]
+fn an_orthonormal_basis_round_trips() {
+    let device = Device::flex();
+    let sizes = AutoencoderConfig::new()
+        .with_patch(4)
+        .with_patch_frames(1)
+        .with_latent_channels(48)
+        .with_decoder_channels([8, 8, 8]);
+    let basis = Tensor::<2>::eye(48, &device);
+    let model = Autoencoder::new(&sizes, &device).set_basis(
+        Tensor::ones([48], &device) * 0.25,
+        basis,
+        Tensor::ones([48], &device) * 2.0,
+    );
+    let video = Tensor::<5>::random([1, 3, 3, 8, 8], Distribution::Uniform(-1.0, 1.0), &device);
+    let latents = model.encode(video.clone());
+    assert_eq!(latents.dims(), [1, 48, 3, 2, 2]);
+    let back = model.decode_step(latents, &mut DecodeState::default());
+    // bf16 products: eight bits of mantissa on values below two.
+    close(back, video, 2e-2);
+}
+
+#[test]
+fn decoding_in_pieces_equals_decoding_whole() {
+    let device = Device::flex();
+    let model = awake(&device);
+    let latents = random([1, 8, 7, 3, 2], &device);
+    let whole = model.decode_step(latents.clone(), &mut DecodeState::default());
+    assert_eq!(whole.dims(), [1, 3, 25, 48, 32]);
+    for sizes in [vec![1; 7], vec![2, 5], vec![3, 1, 3], vec![7]] {
+        let mut state = DecodeState::default();
+        let mut start = 0;
+        let pieces = sizes
+            .iter()
+            .map(|&n| {
+                let piece = latents.clone().narrow(2, start, n);
+                start += n;
+                model.decode_step(piece, &mut state)
+            })
+            .collect();
+        close(Tensor::cat(pieces, 2), whole.clone(), 1e-5);
+    }
+}
+
+/// What a later frame holds must not change the latents or pixels of an earlier one.
+#[test]
+fn autoencoder_is_causal() {
+    let device = Device::flex();
+    let model = awake(&device);
+    let video = random([1, 3, 9, 32, 32], &device);
+    let changed = Tensor::cat(
+        vec![
+            video.clone().narrow(2, 0, 5),
+            random([1, 3, 4, 32, 32], &device),
+        ],
+        2,
+    );
+    let (a, b) = (model.encode(video), model.encode(changed));
+    close(a.clone().narrow(2, 0, 2), b.clone().narrow(2, 0, 2), 0.0);
+    let decode = |latents| model.decode_step(latents, &mut DecodeState::default());
+    close(decode(a).narrow(2, 0, 5), decode(b).narrow(2, 0, 5), 0.0);
+}
+
+#[test]
+fn a_batch_equals_its_items() {
+    let device = Device::flex();
+    let config = config();
+    let model = Transformer::new(&config, &device);
+    let mut tensors = kinora_models::weights::collect(&model, "t");
+    let out = tensors.get_mut("t.out.weight").unwrap();
+    for (i, value) in out.data.iter_mut().enumerate() {
+        *value = (i % 7) as f32 * 0.02 - 0.06;
+    }
+    let model = kinora_models::weights::assign(model, "t", &tensors).unwrap();
+
+    let latents = random([2, 8, 3, 2, 4], &device);
+    let tokens = random([2, 9, 32], &device);
+    let context = |from: usize, n: usize| Context {
+        tokens: tokens.clone().narrow(0, from, n),
+        bias: Tensor::zeros([n, 9], &device),
+    };
+    let (timesteps, clock) = (
+        [0.0, 0.5, 0.9, 0.3, 0.3, 0.3],
+        [0.0, 0.3, 0.6, 1.0, 1.3, 1.6],
+    );
+    let both = model.forward(
+        latents.clone(),
+        &timesteps,
+        &clock,
+        &model.prepare(&context(0, 2)),
+    );
+    assert_eq!(both.dims(), latents.dims());
+    for item in 0..2 {
+        let one = model.forward(
+            latents.clone().narrow(0, item, 1),
+            &timesteps[item * 3..][..3],
+            &clock[item * 3..][..3],
+            &model.prepare(&context(item, 1)),
+        );
+        close(one, both.clone().narrow(0, item, 1), 1e-4);
+    }
+}
+
+fn model(device: &Device) -> Mini {
+    let config = config();
+    let vocabulary = [("[UNK]", 0), ("koala", 1), ("waves", 2)]
+        .map(|(word, id)| (word.to_owned(), id))
+        .into_iter()
+        .collect();
+    let words = WordLevel::builder()
+        .vocab(vocabulary)
+        .unk_token("[UNK]".into())
+        .build()
+        .unwrap();
+    let mut tokenizer = Tokenizer::new(words);
+    tokenizer.with_pre_tokenizer(Some(tokenizers::pre_tokenizers::whitespace::Whitespace));
+    let entries = vec![Entry {
+        name: "koala".into(),
+        phrases: vec!["考拉".into()],
+    }];
+    let latents = vec![0.5; REFERENCE_TOKENS * 8];
+    let networks = MiniNetworks::new(&config, device);
+    let lexicon = Lexicon::new(entries, latents);
+    Mini::new(
+        "test",
+        String::new(),
+        config,
+        networks,
+        tokenizer,
+        lexicon,
+        device,
+    )
+}
+
+fn velocity(model: &Mini, latents: Tensor<5>) -> Tensor<5> {
+    let text = model.encode_text("a koala waves").unwrap();
+    let window = Window {
+        latents,
+        timesteps: &[0.0, 0.7],
+        first_latent_frame: 3,
+    };
+    model.velocity(window, &text)
+}
+
+#[test]
+fn weight_file_round_trips() {
+    let device = Device::flex();
+    let model = model(&device);
+    let bytes = model.to_bytes().unwrap();
+    let loaded = Mini::from_bytes(&bytes, &device).unwrap();
+    assert_eq!(loaded.config(), model.config());
+    assert_eq!(loaded.lexicon().entries(), model.lexicon().entries());
+    assert_eq!(loaded.description().hash.len(), 64);
+    // Stored as bf16, so once more must be exact; the order of the header's entries is free.
+    let read = |bytes: &[u8]| kinora_models::weights::from_bytes(bytes).unwrap();
+    assert_eq!(read(&loaded.to_bytes().unwrap()), read(&bytes));
+    let latents = random([1, 8, 2, 3, 4], &device);
+    close(
+        velocity(&loaded, latents.clone()),
+        velocity(&model, latents),
+        2e-2,
+    );
+}
+
+#[test]
+fn damaged_weight_files_are_errors() {
+    let device = Device::flex();
+    let bytes = model(&device).to_bytes().unwrap();
+    for end in [0, 7, 8, 100, bytes.len() / 2, bytes.len() - 1] {
+        let error = Mini::from_bytes(&bytes[..end], &device).unwrap_err();
+        assert!(matches!(error, Error::Format(_)), "{end}: {error}");
+    }
+    let mut lying = bytes.clone();
+    lying[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+    assert!(Mini::from_bytes(&lying, &device).is_err());
+    let name = b"lexicon.latents";
+    let at = bytes.windows(name.len()).position(|w| w == name).unwrap();
+    let mut foreign = bytes.clone();
+    foreign[at] = b'L';
+    assert!(Mini::from_bytes(&foreign, &device).is_err());
+}
+
+#[test]
+fn too_long_a_prompt_is_an_error() {
+    let error = model(&Device::flex())
+        .encode_text("koala waves koala waves koala waves koala")
+        .map(|_| ())
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::PromptLength { got: 7, limit: 6 }),
+        "{error}"
+    );
+}

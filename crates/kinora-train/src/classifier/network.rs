@@ -1,0 +1,181 @@
+//! The judges' network: a plain transformer over latent tokens, one head for each fact.
+
+use burn::module::Module;
+use burn::tensor::activation::softmax;
+use burn::tensor::{Device, Tensor, TensorData};
+use kinora_data::{Background, Camera, Motion};
+use kinora_kernels::Rotary;
+use kinora_models::layers::{LayerNorm, Linear, Mlp, SelfAttention, fourier_features, rotary_3d};
+
+const ROTARY_THETA: f32 = 100.0;
+const POSITION_OCTAVES: usize = 4;
+/// Latent frames that the position features span before they repeat.
+const CLOCK_SPAN: f32 = 16.0;
+const MLP_RATIO: usize = 4;
+/// Initial gain of what a block adds.
+const RESIDUAL_GAIN: f64 = 0.5;
+
+/// Sizes of the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sizes {
+    /// Channels of a latent token.
+    pub(super) latent_channels: usize,
+    /// Subjects to tell apart.
+    pub(super) subjects: usize,
+    /// Channels.
+    pub(super) width: usize,
+    /// Blocks.
+    pub(super) depth: usize,
+    /// Attention heads, and places that the subject's head looks at.
+    pub(super) heads: usize,
+}
+
+/// Scores of each class, before softmax, and what they were read from.
+#[derive(Debug, Clone)]
+pub(super) struct Verdict {
+    /// `[batch, subjects]`
+    pub(super) subject: Tensor<2>,
+    /// `[batch, backgrounds]`
+    pub(super) background: Tensor<2>,
+    /// `[batch, motions]`
+    pub(super) motion: Tensor<2>,
+    /// `[batch, cameras]`
+    pub(super) camera: Tensor<2>,
+    /// `[batch, width]`
+    pub(super) features: Tensor<2>,
+}
+
+#[derive(Module, Debug)]
+struct Block {
+    attention_norm: LayerNorm,
+    attention: SelfAttention,
+    mlp_norm: LayerNorm,
+    mlp: Mlp,
+}
+
+impl Block {
+    fn new(sizes: &Sizes, device: &Device) -> Self {
+        let width = sizes.width;
+        Self {
+            attention_norm: LayerNorm::new(width, device),
+            attention: SelfAttention::new(width, sizes.heads, RESIDUAL_GAIN, device),
+            mlp_norm: LayerNorm::new(width, device),
+            mlp: Mlp::new(width, width * MLP_RATIO, RESIDUAL_GAIN, device),
+        }
+    }
+
+    fn forward(&self, x: Tensor<3>, rotary: &Rotary) -> Tensor<3> {
+        let h = self.attention_norm.forward(x.clone());
+        let x = x + self.attention.forward(h, Some(rotary), None);
+        let h = self.mlp_norm.forward(x.clone());
+        x + self.mlp.forward(h)
+    }
+}
+
+/// Latents in, scores out.
+#[derive(Module, Debug)]
+pub(super) struct Network {
+    embed: Linear,
+    embed_position: Linear,
+    blocks: Vec<Block>,
+    norm: LayerNorm,
+    pool_norm: LayerNorm,
+    /// Scores of the places that show the subject, one set for each look.
+    look: Linear,
+    look_norm: LayerNorm,
+    subject: Linear,
+    background: Linear,
+    motion: Linear,
+    camera: Linear,
+    heads: usize,
+}
+
+impl Network {
+    /// A fresh network. `sizes.width` must be a multiple of `sizes.heads`.
+    pub(super) fn new(sizes: &Sizes, device: &Device) -> Self {
+        let width = sizes.width;
+        let looks = sizes.heads;
+        // Scores start small: at first every class is as likely as any other.
+        let head = |channels, classes| Linear::new(channels, classes, 0.1, device);
+        Self {
+            embed: Linear::new(sizes.latent_channels, width, 1.0, device),
+            embed_position: Linear::new(3 * 2 * POSITION_OCTAVES, width, 0.5, device),
+            blocks: (0..sizes.depth)
+                .map(|_| Block::new(sizes, device))
+                .collect(),
+            norm: LayerNorm::new(width, device),
+            pool_norm: LayerNorm::new(width, device),
+            look: Linear::new(width, looks, 1.0, device),
+            look_norm: LayerNorm::new(looks * width, device),
+            subject: head((1 + looks) * width, sizes.subjects),
+            background: head(width, Background::ALL.len()),
+            motion: head(width, Motion::ALL.len()),
+            camera: head(width, Camera::ALL.len()),
+            heads: sizes.heads,
+        }
+    }
+
+    /// Multiply-adds of the linear layers for one latent token.
+    pub(super) fn products_per_token(&self) -> usize {
+        let [channels, width] = self.embed.weight.dims();
+        let block = (4 + 2 * MLP_RATIO) * width * width;
+        channels * width + self.blocks.len() * block
+    }
+
+    /// # Shapes
+    ///
+    /// `[batch, frames, height, width, latent_channels]` → scores of each clip
+    pub(super) fn forward(&self, latents: Tensor<5>) -> Verdict {
+        let device = latents.device();
+        let [batch, frames, height, width, channels] = latents.dims();
+        let grid = [frames, height, width];
+        let tokens = frames * height * width;
+        let position = self.embed_position.forward(positions(grid, &device));
+        let latents = latents.reshape([batch, tokens, channels]);
+        let mut x = self.embed.forward(latents) + position.unsqueeze();
+        let width = x.dims()[2];
+
+        let rotary = rotary_3d(grid, width / self.heads, ROTARY_THETA, &device);
+        for block in &self.blocks {
+            x = block.forward(x, &rotary);
+        }
+        let x = self.norm.forward(x);
+
+        let mean = x.clone().mean_dim(1).reshape([batch, width]);
+        let features = self.pool_norm.forward(mean);
+        let places = softmax(self.look.forward(x.clone()), 1).swap_dims(1, 2);
+        let looks = places.dims()[1];
+        let looked = places.matmul(x).reshape([batch, looks * width]);
+        let looked = self.look_norm.forward(looked);
+        let evidence = Tensor::cat(vec![features.clone(), looked], 1);
+        Verdict {
+            subject: self.subject.forward(evidence),
+            background: self.background.forward(features.clone()),
+            motion: self.motion.forward(features.clone()),
+            camera: self.camera.forward(features.clone()),
+            features,
+        }
+    }
+}
+
+/// Fourier features of each token's frame, row and column; the longer side spans −1 to 1.
+fn positions([frames, height, width]: [usize; 3], device: &Device) -> Tensor<2> {
+    let longer = height.max(width) as f32;
+    let centred = |i: usize, n: usize| ((2 * i + 1) as f32 - n as f32) / longer / 2.0;
+    let mut values = Vec::new();
+    for frame in 0..frames {
+        for y in 0..height {
+            for x in 0..width {
+                let place = [
+                    frame as f32 / CLOCK_SPAN,
+                    centred(y, height),
+                    centred(x, width),
+                ];
+                values.extend(fourier_features(&place, POSITION_OCTAVES));
+            }
+        }
+    }
+    let tokens = frames * height * width;
+    let features = values.len() / tokens;
+    Tensor::from_data(TensorData::new(values, [tokens, features]), device)
+}

@@ -1,0 +1,145 @@
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use kinora_models::mini::autoencoder::Autoencoder;
+use kinora_models::mini::config::AutoencoderConfig;
+use kinora_models::weights::floats;
+
+use super::held_out::held_out_shares;
+use super::*;
+use crate::{OptimizerConfig, RunConfig};
+
+/// A folder of its own for each test, gone with the value.
+pub(crate) struct Folder(pub(crate) PathBuf);
+
+impl Folder {
+    pub(crate) fn new(name: &str) -> Self {
+        let name = format!("kinora-train-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let _ = std::fs::remove_dir_all(&path);
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub(crate) fn tiny_autoencoder() -> AutoencoderConfig {
+    AutoencoderConfig::new()
+        .with_latent_channels(32)
+        .with_decoder_channels([16, 16, 16])
+        .with_decoder_blocks([1, 1, 1])
+}
+
+/// Burn's random numbers belong to the process: tests that draw them take turns.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn tiny_run(steps: u32) -> ClassifierRun {
+    ClassifierRun {
+        run: RunConfig {
+            pack: PathBuf::new(),
+            seed: 5,
+            steps,
+            minutes: None,
+            checkpoint_every: 0,
+            samples_every: 0,
+        },
+        autoencoder: PathBuf::new(),
+        optimizer: OptimizerConfig {
+            learning_rate: 3e-3,
+            warmup_steps: 10,
+            ema_decay: 0.9,
+            ..OptimizerConfig::default()
+        },
+        width: 48,
+        depth: 1,
+        heads: 3,
+        latent_frames: 2,
+        batch: 8,
+    }
+}
+
+/// Judges of the sample pack on a random linear code.
+pub(crate) fn tiny_judges(folder: &Folder, steps: u32, device: &Device) -> (Judges, Corpus) {
+    let config = tiny_run(steps);
+    let run = Run::open(&folder.0, &config.run, &config).unwrap();
+    device.seed(7);
+    let autoencoder = Autoencoder::new(&tiny_autoencoder(), device);
+    let code = linear_code(&autoencoder, device).unwrap();
+    let pack = Arc::new(Pack::sample());
+    let corpus = Corpus::new(pack, Split::Train, config.run.seed, &tiny_autoencoder());
+    let never = AtomicBool::new(false);
+    let judges = fit(&config, run, &corpus, code, device, &never).unwrap();
+    (judges, corpus)
+}
+
+#[test]
+fn judges_learn_and_are_the_same_after_loading() {
+    let _turn = alone();
+    let device = Device::flex();
+    let folder = Folder::new("judges");
+    let (judges, corpus) = tiny_judges(&folder, 60, &device);
+
+    // By chance alone 8 %; sixty steps of so small a network reach about three times that.
+    let shares = held_out_shares(&judges, &corpus, clips(&tiny_run(60)), 8, &device);
+    assert!(shares.background > 0.15, "{shares:?}");
+    assert!(shares.subject_top_5 >= shares.subject, "{shares:?}");
+
+    let loaded = load(&folder.0, &device).unwrap();
+    let patches = corpus
+        .held_out()
+        .batch(0, clips(&tiny_run(60)))
+        .patches(&device);
+    let (ours, theirs) = (judges.predict(patches.clone()), loaded.predict(patches));
+    assert_eq!(floats(ours.features), floats(theirs.features));
+    assert_eq!(ours.subject_top_5, theirs.subject_top_5);
+    assert_eq!(ours.motion, theirs.motion);
+}
+
+#[test]
+fn a_stopped_run_goes_on_where_it_was() {
+    let _turn = alone();
+    let device = Device::flex();
+    let folder = Folder::new("stopped");
+    let config = tiny_run(4);
+    let pack = Arc::new(Pack::sample());
+    let corpus = Corpus::new(pack, Split::Train, config.run.seed, &tiny_autoencoder());
+    device.seed(7);
+    let autoencoder = Autoencoder::new(&tiny_autoencoder(), &device);
+    let code = linear_code(&autoencoder, &device).unwrap();
+    let stop = AtomicBool::new(true);
+    for _ in 0..3 {
+        let run = Run::open(&folder.0, &config.run, &config).unwrap();
+        let stopped = fit(&config, run, &corpus, code.clone(), &device, &stop);
+        assert!(matches!(stopped, Err(Error::Stopped)));
+    }
+    stop.store(false, Ordering::Relaxed);
+    let run = Run::open(&folder.0, &config.run, &config).unwrap();
+    let in_pieces = fit(&config, run, &corpus, code.clone(), &device, &stop).unwrap();
+
+    let whole = Folder::new("whole");
+    let run = Run::open(&whole.0, &config.run, &config).unwrap();
+    let at_once = fit(&config, run, &corpus, code, &device, &stop).unwrap();
+    let weights = |judges: &Judges| weights::collect(&judges.network, "model");
+    assert!(
+        weights(&in_pieces) == weights(&at_once),
+        "pieces differ from the whole"
+    );
+}
+
+#[test]
+fn a_folder_without_checkpoint_says_what_to_do() {
+    let _turn = alone();
+    let device = Device::flex();
+    let folder = Folder::new("empty");
+    let config = tiny_run(1);
+    Run::open(&folder.0, &config.run, &config).unwrap();
+    let error = load(&folder.0, &device).unwrap_err().to_string();
+    assert!(error.contains("train the classifier first"), "{error}");
+}

@@ -1,0 +1,192 @@
+//! What an evaluation found, as a page of Markdown.
+
+use kinora_data::Fact;
+
+use super::report::{Accuracy, EvaluateReport, Facts, JudgedClip, Settings, SheetRow};
+
+/// Name of the sheet of everyday prompts in the report's folder.
+pub(super) const SHEET: &str = "sheet.png";
+/// Name of the sheet of judged clips.
+pub(super) const JUDGED_SHEET: &str = "judged.png";
+/// Prompts in a row on the sheet of judged clips.
+pub(super) const JUDGED_COLUMNS: u32 = 8;
+
+/// What the weights of the first release must reach.
+const PSNR_TARGET_DB: f32 = 28.0;
+const SUBJECT_TARGET: f64 = 0.4;
+const BACKGROUND_TARGET: f64 = 0.8;
+const MOTION_TARGET: f64 = 0.6;
+
+impl EvaluateReport {
+    /// One page with the figures and links to the pictures beside it.
+    pub fn to_markdown(&self) -> String {
+        let Settings {
+            clips,
+            frames,
+            size: [width, height],
+            steps,
+            guidance,
+            shift,
+            seed,
+        } = self.settings;
+        let mut page = format!(
+            "# Evaluation of {}\n\n\
+             - weights: `{}`\n\
+             - machine: {}\n\
+             - {clips} judged clips of {frames} frames at {width}×{height}, {steps} steps, guidance \
+             {guidance}, shift {shift}, seed {seed}; {:.2} s each\n\n",
+            self.model,
+            if self.model_hash.is_empty() {
+                "not from a file"
+            } else {
+                &self.model_hash
+            },
+            self.machine,
+            self.seconds_per_clip,
+        );
+        page += &self.table();
+        page += "\nThe ceiling is what the same judges reach on rendered scenes of held-out \
+                 combinations. On generated clips only the facts that the prompt names are judged. \
+                 The feature distance is a Fréchet distance with diagonal covariances over the \
+                 judges' features; beside it stands that between two sets of rendered scenes.\n";
+        if !self.sheet.is_empty() {
+            page += &format!("\n## Everyday prompts\n\n![Everyday prompts]({SHEET})\n\n");
+            page += "| row | prompt | the judges see |\n| --- | --- | --- |\n";
+            for (row, SheetRow { prompt, seen }) in self.sheet.iter().enumerate() {
+                let Facts {
+                    subject,
+                    background,
+                    motion,
+                    camera,
+                } = &seen.facts;
+                page += &format!(
+                    "| {} | {} | {}, {}, {}, {} |\n",
+                    row + 1,
+                    cell(prompt),
+                    cell(subject),
+                    background.name(),
+                    motion.name(),
+                    camera.name(),
+                );
+            }
+        }
+        if !self.clips.is_empty() {
+            page += &format!(
+                "\n## Judged clips\n\nIn rows of {JUDGED_COLUMNS}, the middle frame of each.\n\n\
+                 ![Judged clips]({JUDGED_SHEET})\n\n"
+            );
+            page += "| clip | prompt | subject | background | motion | camera |\n";
+            page += "| --- | --- | --- | --- | --- | --- |\n";
+            for (index, clip) in self.clips.iter().enumerate() {
+                page += &clip.row(index + 1);
+            }
+        }
+        page
+    }
+
+    fn table(&self) -> String {
+        let percent = |accuracy: &Accuracy| {
+            accuracy.share().map_or("–".to_owned(), |share| {
+                format!(
+                    "{:.1} % ({} of {})",
+                    share * 100.0,
+                    accuracy.right,
+                    accuracy.of
+                )
+            })
+        };
+        let target = |share: f64| format!("≥ {:.0} %", share * 100.0);
+        let distance =
+            |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.3}"));
+        let none = String::new;
+        let (made, real) = (&self.generated, &self.ceiling);
+        let rows = [
+            (
+                "autoencoder PSNR",
+                format!("{:.2} dB", self.autoencoder.psnr_db),
+                none(),
+                format!("≥ {PSNR_TARGET_DB} dB"),
+            ),
+            (
+                "autoencoder SSIM",
+                format!("{:.3}", self.autoencoder.ssim),
+                none(),
+                none(),
+            ),
+            (
+                "subject, top 1",
+                percent(&made.subject_top_1),
+                percent(&real.subject_top_1),
+                target(SUBJECT_TARGET),
+            ),
+            (
+                "subject, top 5",
+                percent(&made.subject_top_5),
+                percent(&real.subject_top_5),
+                none(),
+            ),
+            (
+                "background",
+                percent(&made.background),
+                percent(&real.background),
+                target(BACKGROUND_TARGET),
+            ),
+            (
+                "motion",
+                percent(&made.motion),
+                percent(&real.motion),
+                target(MOTION_TARGET),
+            ),
+            (
+                "camera",
+                percent(&made.camera),
+                percent(&real.camera),
+                none(),
+            ),
+            (
+                "feature distance",
+                distance(self.feature_distance),
+                distance(self.feature_distance_floor),
+                none(),
+            ),
+        ];
+        let mut table =
+            "| metric | value | ceiling | target |\n| --- | --- | --- | --- |\n".to_owned();
+        for (metric, value, ceiling, target) in rows {
+            table += &format!("| {metric} | {value} | {ceiling} | {target} |\n");
+        }
+        table
+    }
+}
+
+impl JudgedClip {
+    fn row(&self, number: usize) -> String {
+        let mark = |fact: Fact, wanted: &str, seen: &str| {
+            if !self.told.contains(&fact) {
+                "·".to_owned()
+            } else if wanted == seen {
+                format!("✓ {}", cell(wanted))
+            } else {
+                format!("✗ {} for {}", cell(seen), cell(wanted))
+            }
+        };
+        let (wanted, seen) = (&self.wanted, &self.seen.facts);
+        format!(
+            "| {number} | {} | {} | {} | {} | {} |\n",
+            cell(&self.prompt),
+            mark(Fact::Subject, &wanted.subject, &seen.subject),
+            mark(
+                Fact::Background,
+                wanted.background.name(),
+                seen.background.name()
+            ),
+            mark(Fact::Motion, wanted.motion.name(), seen.motion.name()),
+            mark(Fact::Camera, wanted.camera.name(), seen.camera.name()),
+        )
+    }
+}
+
+/// Text that cannot break a Markdown table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace(['\n', '\r'], " ")
+}

@@ -1,0 +1,125 @@
+use kinora_models::mini::config::{TextConfig, TransformerConfig};
+use kinora_models::mini::{MiniConfig, MiniNetworks};
+
+use super::*;
+use crate::classifier::tests::{Folder, alone, tiny_autoencoder, tiny_judges};
+use crate::{reference, tokenizer};
+
+/// A model that has learned nothing.
+fn untrained(pack: &Pack, device: &Device) -> Mini {
+    let text = TextConfig::new()
+        .with_vocabulary(400)
+        .with_width(32)
+        .with_depth(1)
+        .with_heads(2);
+    let transformer = TransformerConfig::new()
+        .with_width(32)
+        .with_depth(1)
+        .with_heads(2);
+    let config = MiniConfig::new(tiny_autoencoder(), text, transformer);
+    let networks = MiniNetworks::new(&config, device);
+    let lexicon = reference::lexicon(pack, &networks.autoencoder, &config.autoencoder, device);
+    let tokenizer = tokenizer::train(pack, 400).unwrap();
+    Mini::new(
+        "untrained",
+        String::new(),
+        config,
+        networks,
+        tokenizer,
+        lexicon,
+        device,
+    )
+}
+
+#[test]
+fn a_report_holds_every_figure_and_survives_json() {
+    let _turn = alone();
+    let device = Device::flex();
+    let folder = Folder::new("evaluate");
+    let (judges, corpus) = tiny_judges(&folder, 2, &device);
+    let model = untrained(corpus.pack(), &device);
+    let out = folder.0.join("report");
+    let options = EvaluateOptions {
+        model: &model,
+        judges: &judges,
+        pack: corpus.pack(),
+        clips: 2,
+        prompts: &EVERYDAY_PROMPTS[..1],
+        sampling: Sampling {
+            seed: 3,
+            steps: 1,
+            guidance: 1.0,
+            shift: 1.0,
+        },
+        out: &out,
+    };
+    let mut stages = Vec::new();
+    let report = evaluate(&options, &device, |progress| {
+        stages.push(std::mem::discriminant(&progress));
+        true
+    })
+    .unwrap();
+    stages.dedup();
+    assert_eq!(stages.len(), 4);
+
+    assert!(report.autoencoder.psnr_db.is_finite());
+    assert_eq!(report.ceiling.subject_top_1.of, 4);
+    assert_eq!(report.generated.subject_top_1.of, 2);
+    assert_eq!((report.clips.len(), report.sheet.len()), (2, 1));
+    let told = |fact| {
+        report
+            .clips
+            .iter()
+            .filter(|clip| clip.told.contains(&fact))
+            .count()
+    };
+    assert_eq!(report.generated.background.of, told(Fact::Background));
+    assert_eq!(report.generated.camera.of, told(Fact::Camera));
+    assert!(report.feature_distance.unwrap() > 0.0 && report.feature_distance_floor.unwrap() > 0.0);
+
+    let json = std::fs::read_to_string(out.join("report.json")).unwrap();
+    assert_eq!(
+        serde_json::from_str::<EvaluateReport>(&json).unwrap(),
+        report
+    );
+    let page = std::fs::read_to_string(out.join("report.md")).unwrap();
+    for text in [
+        "autoencoder PSNR",
+        EVERYDAY_PROMPTS[0],
+        report.clips[1].prompt.as_str(),
+    ] {
+        assert!(page.contains(text), "{text} is missing in\n{page}");
+    }
+    for picture in ["sheet.png", "judged.png"] {
+        assert!(page.contains(picture) && out.join(picture).exists());
+    }
+
+    let stopped = evaluate(&options, &device, |progress| {
+        !matches!(progress, EvaluateProgress::Clips { .. })
+    });
+    assert!(matches!(stopped, Err(Error::Stopped)));
+}
+
+#[test]
+fn only_told_facts_are_counted() {
+    let facts = Facts {
+        subject: "koala".into(),
+        background: Background::Beach,
+        motion: Motion::Stand,
+        camera: Camera::Static,
+    };
+    let seen = Seen {
+        facts: Facts {
+            subject: "bear".into(),
+            ..facts.clone()
+        },
+        subject_top_5: vec!["bear".into(), "koala".into()],
+    };
+    let mut accuracies = Accuracies::default();
+    accuracies.count(&facts, &seen, &[Fact::Subject, Fact::Motion]);
+    assert_eq!(accuracies.subject_top_1, Accuracy { right: 0, of: 1 });
+    assert_eq!(accuracies.subject_top_5, Accuracy { right: 1, of: 1 });
+    assert_eq!(accuracies.motion.share(), Some(1.0));
+    assert_eq!(accuracies.background.share(), None);
+    assert_eq!(accuracies.camera.of, 0);
+}

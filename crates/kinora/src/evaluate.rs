@@ -1,0 +1,68 @@
+//! `kinora evaluate`: a model in figures and pictures.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use kinora_data::Pack;
+use kinora_pipeline::Sampling;
+use kinora_train::classifier;
+use kinora_train::evaluate::{EVERYDAY_PROMPTS, EvaluateOptions, EvaluateProgress, evaluate};
+
+use crate::args::{EvaluateArgs, Global};
+use crate::error::Stopped;
+use crate::progress::Progress;
+use crate::{generate, interrupt, output, weights};
+
+/// Share of the work that is done when a stage begins, and its name.
+const STAGES: [(f64, &str); 4] = [
+    (0.0, "pixels"),
+    (0.05, "judges"),
+    (0.1, "clips"),
+    (0.8, "sheet"),
+];
+
+/// Measures the model and writes the report.
+pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
+    let device = args.device.open()?;
+    interrupt::install()?;
+    let model = weights::load(&args.model, &device)?;
+    let judges = classifier::load(&args.judges, &device)?;
+    let pack = Arc::new(Pack::open(&args.pack)?);
+    let options = EvaluateOptions {
+        model: &model,
+        judges: &judges,
+        pack: &pack,
+        clips: args.clips as usize,
+        prompts: &EVERYDAY_PROMPTS,
+        sampling: Sampling {
+            seed: args.seed,
+            steps: args.steps,
+            guidance: args.guidance,
+            shift: generate::SHIFT,
+        },
+        out: &args.out,
+    };
+    let mut progress = Progress::start(global, STAGES[0].1);
+    let report = evaluate(&options, &device, |at| {
+        let (stage, done, total) = match at {
+            EvaluateProgress::Autoencoder => (0, 0, 1),
+            EvaluateProgress::Ceiling { done, total } => (1, done, total),
+            EvaluateProgress::Clips { done, total } => (2, done, total),
+            EvaluateProgress::Sheet { done, total } => (3, done, total),
+        };
+        let (from, name) = STAGES[stage];
+        let to = STAGES.get(stage + 1).map_or(1.0, |next| next.0);
+        let within = done as f64 / total.max(1) as f64;
+        progress.show(name, from + (to - from) * within, None);
+        !interrupt::requested()
+    });
+    drop(progress);
+    let report = match report {
+        Err(kinora_train::Error::Stopped) => return Err(Stopped.into()),
+        other => other?,
+    };
+    if args.json {
+        return output::print(&serde_json::to_string_pretty(&report)?);
+    }
+    output::print(&report.to_markdown())
+}
