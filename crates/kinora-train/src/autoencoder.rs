@@ -81,7 +81,7 @@ pub fn train(
         device.seed(config.run.seed ^ u64::from(step));
         let patches = batch.patches(device);
         let tokens: usize = patches.dims()[..4].iter().product();
-        let flops = 6.0 * tokens as f64 * decoder_products(&model) as f64;
+        let flops = 6.0 * tokens as f64 * model.decoder_products_per_token() as f64;
         let loss = loss(&model, patches, config.latent_noise);
         let value = loss.clone().into_scalar::<f32>();
         let grads = loss.backward();
@@ -149,11 +149,6 @@ fn loss(model: &Autoencoder, patches: Tensor<5>, latent_noise: f32) -> Tensor<1>
     let latents = latents.clone() + latents.random_like(noise);
     let difference = model.decode_tokens(latents) - model.unpatchify(patches);
     difference.clone().abs().mean() + difference.square().mean() * 4.0
-}
-
-/// Multiply-adds of the decoder for one latent token.
-fn decoder_products(model: &Autoencoder) -> usize {
-    model.decoder_products_per_token()
 }
 
 struct Basis {
