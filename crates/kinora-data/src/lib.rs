@@ -39,4 +39,5 @@ pub use preview::contact_sheet;
 pub use render::{Clip, RenderOptions, Renderer};
 pub use rng::Rng;
 pub use scene::{Companion, Labels, SceneSpec, Split, is_held_out};
+pub use shot::Place;
 pub use vocabulary::{Aspect, Background, Side, Speed, Style, TimeOfDay, Weather};

@@ -9,7 +9,7 @@ use crate::layout::Layout;
 use crate::pack::Pack;
 use crate::palette::Palette;
 use crate::scene::SceneSpec;
-use crate::shot::Shot;
+use crate::shot::{Place, Shot};
 use crate::sprite::Target;
 use crate::style;
 
@@ -83,34 +83,10 @@ impl<'a> Renderer<'a> {
     /// # Errors
     /// A size, rate or subject out of range.
     pub fn render(&self, spec: &SceneSpec, options: RenderOptions) -> Result<Clip> {
-        check("width", options.width, 16, 4096)?;
-        check("height", options.height, 16, 4096)?;
-        check("frames", options.frames, 1, 1 << 20)?;
-        check("fps", options.fps.round() as usize, 1, 240)?;
-        for subject in
-            std::iter::once(spec.subject).chain(spec.companion.map(|other| other.subject))
-        {
-            check("subject", subject, 0, self.pack.len() - 1)?;
-        }
-
+        self.check(spec, options)?;
         let layout = Layout::new(spec, options.width, options.height);
         let palette = Palette::new(spec.time, spec.weather, spec.look_seed);
-        let focus = (layout.width / 2.0, layout.foot - 0.45 * layout.size);
-        let views: Vec<(View, f32)> = (0..options.frames)
-            .map(|index| {
-                let time = (options.start_frame + index) as f32 / options.fps;
-                (
-                    spec.camera.view(
-                        time,
-                        spec.camera_amount,
-                        layout.width,
-                        focus,
-                        spec.look_seed,
-                    ),
-                    time,
-                )
-            })
-            .collect();
+        let views = views(spec, &layout, options);
         let site = Site {
             width: layout.width,
             height: layout.height,
@@ -162,6 +138,58 @@ impl<'a> Renderer<'a> {
             rgb,
         })
     }
+
+    /// Where the subjects are in each frame of a window, the main one first.
+    ///
+    /// # Errors
+    /// A size, rate or subject out of range.
+    pub fn places(&self, spec: &SceneSpec, options: RenderOptions) -> Result<Vec<Vec<Place>>> {
+        self.check(spec, options)?;
+        let layout = Layout::new(spec, options.width, options.height);
+        let shot = Shot {
+            pack: self.pack,
+            spec,
+            layout,
+            palette: &Palette::new(spec.time, spec.weather, spec.look_seed),
+            layers: &[],
+            scratch: Vec::new(),
+        };
+        let views = views(spec, &layout, options);
+        Ok(views
+            .iter()
+            .map(|(view, time)| shot.places(view, *time))
+            .collect())
+    }
+
+    fn check(&self, spec: &SceneSpec, options: RenderOptions) -> Result<()> {
+        check("width", options.width, 16, 4096)?;
+        check("height", options.height, 16, 4096)?;
+        check("frames", options.frames, 1, 1 << 20)?;
+        check("fps", options.fps.round() as usize, 1, 240)?;
+        let companion = spec.companion.map(|other| other.subject);
+        for subject in std::iter::once(spec.subject).chain(companion) {
+            check("subject", subject, 0, self.pack.len() - 1)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the camera sees in each frame, and when.
+fn views(spec: &SceneSpec, layout: &Layout, options: RenderOptions) -> Vec<(View, f32)> {
+    let focus = (layout.width / 2.0, layout.foot - 0.45 * layout.size);
+    (0..options.frames)
+        .map(|index| {
+            let time = (options.start_frame + index) as f32 / options.fps;
+            let view = spec.camera.view(
+                time,
+                spec.camera_amount,
+                layout.width,
+                focus,
+                spec.look_seed,
+            );
+            (view, time)
+        })
+        .collect()
 }
 
 fn check(name: &'static str, got: usize, min: usize, max: usize) -> Result<()> {
@@ -256,6 +284,51 @@ mod tests {
                 frames,
             };
             assert!(Renderer::new(&pack).render(&spec, options).is_err());
+        }
+    }
+
+    /// What changes between a scene and the same scene with another subject is inside the places told.
+    #[test]
+    fn places_are_where_the_subject_is_seen() {
+        let pack = Pack::sample();
+        let (koala, car) = (pack.find("koala").unwrap(), pack.find("car").unwrap());
+        for motion in [Motion::Stand, Motion::Bounce, Motion::Approach] {
+            let spec = SceneSpec::for_facts(
+                5,
+                &pack,
+                koala,
+                Background::Room,
+                motion,
+                crate::Camera::PanLeft,
+            );
+            let Ok(mut spec) = spec else { continue };
+            spec.companion = None;
+            spec.style = crate::Style::ALL[0];
+            let other = SceneSpec {
+                subject: car,
+                ..spec.clone()
+            };
+            let options = RenderOptions::native(&spec, 9);
+            let renderer = Renderer::new(&pack);
+            let (a, b) = (
+                renderer.render(&spec, options).unwrap(),
+                renderer.render(&other, options).unwrap(),
+            );
+            for (index, places) in renderer.places(&spec, options).unwrap().iter().enumerate() {
+                let place = places[0];
+                let centre_x = place.center[0] * options.width as f32;
+                let half = 0.5 * place.sides[0] * options.width.min(options.height) as f32;
+                let (mut inside, mut all) = (0.0, 0.0);
+                for (i, (p, q)) in a.frame(index).iter().zip(b.frame(index)).enumerate() {
+                    let x = (i / 3 % options.width) as f32;
+                    let change = f32::from(p.abs_diff(*q));
+                    all += change;
+                    if (x - centre_x).abs() < 1.1 * half {
+                        inside += change;
+                    }
+                }
+                assert!(all > 0.0 && inside > 0.8 * all, "{motion:?}: {inside} of {all}");
+            }
         }
     }
 

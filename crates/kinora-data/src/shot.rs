@@ -23,6 +23,21 @@ pub(crate) struct Shot<'a> {
     pub(crate) scratch: Vec<u8>,
 }
 
+/// Where a subject is in one frame: a square around its picture that is stretched, turned and mirrored.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Place {
+    /// The subject.
+    pub subject: usize,
+    /// Centre, from 0 to 1 across and down the frame; outside of it when the subject is.
+    pub center: [f32; 2],
+    /// Width and height before it is turned, in sides of the smaller frame edge.
+    pub sides: [f32; 2],
+    /// Turn in radians, clockwise.
+    pub rotation: f32,
+    /// Mirrored left to right, before it is turned.
+    pub is_flipped: bool,
+}
+
 /// A subject at one time: its picture and where it goes, in frame pixels.
 struct Actor {
     sprite: Sprite,
@@ -83,6 +98,28 @@ impl Shot<'_> {
             time,
             self.palette.light,
         );
+    }
+
+    /// The subject and then its companion at a time, as a plain description.
+    pub(crate) fn places(&self, view: &View, time: f32) -> Vec<Place> {
+        let layout = &self.layout;
+        let describe = |subject: usize, actor: Actor| {
+            let place = actor.place;
+            Place {
+                subject,
+                center: [
+                    place.center.0 / (layout.width * layout.scale),
+                    place.center.1 / (layout.height * layout.scale),
+                ],
+                sides: [place.sides.0 / layout.scale, place.sides.1 / layout.scale],
+                rotation: place.rotation,
+                is_flipped: place.is_flipped,
+            }
+        };
+        let companion = self.spec.companion.zip(self.companion(view, time));
+        std::iter::once(describe(self.spec.subject, self.subject(view, time)))
+            .chain(companion.map(|(spec, actor)| describe(spec.subject, actor)))
+            .collect()
     }
 
     fn subject(&self, view: &View, time: f32) -> Actor {

@@ -38,6 +38,17 @@ pub struct Window<'a> {
     pub first_latent_frame: usize,
 }
 
+/// The clip that a prompt is for, as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClipShape {
+    /// Pixels, `[width, height]`.
+    pub size: [usize; 2],
+    /// Latent frames.
+    pub latent_frames: usize,
+    /// Same seed, same clip.
+    pub seed: u64,
+}
+
 /// A family of text-to-video models.
 pub trait VideoModel {
     /// An encoded prompt.
@@ -54,6 +65,17 @@ pub trait VideoModel {
     ///
     /// A prompt that is longer than the model takes.
     fn encode_text(&self, prompt: &str) -> Result<Self::Text, Error>;
+
+    /// Settles what spans all windows of a clip, such as where its subjects go, before the first of
+    /// them is sampled. By default there is nothing to settle.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotANumber`] where the weights lead to no usable plan.
+    fn plan(&self, prompt: &str, text: Self::Text, clip: ClipShape) -> Result<Self::Text, Error> {
+        let _ = (prompt, clip);
+        Ok(text)
+    }
 
     /// Velocity of the rectified flow, `noise − latents`, shaped as the latents.
     fn velocity(&self, window: Window<'_>, text: &Self::Text) -> Tensor<5>;

@@ -10,4 +10,4 @@ pub mod mini;
 pub mod weights;
 
 pub use error::Error;
-pub use family::{Description, VideoModel, Window};
+pub use family::{ClipShape, Description, VideoModel, Window};

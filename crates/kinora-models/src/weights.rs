@@ -31,6 +31,8 @@ pub enum Storage {
     F32,
     /// Rounded to bfloat16.
     Bf16,
+    /// Whole numbers from 0 to 255.
+    U8,
 }
 
 /// Every parameter of `module` under `prefix`.
@@ -125,16 +127,20 @@ pub fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
         .expect("networks hold f32 tensors")
 }
 
-/// A safetensors file in memory.
+/// A safetensors file in memory; `storage` says how each tensor is stored, by its name.
+///
+/// # Errors
+///
+/// [`Error::Format`] where the parts cannot be serialised.
 pub fn to_bytes(
     tensors: &TensorMap,
     metadata: HashMap<String, String>,
-    storage: Storage,
+    storage: impl Fn(&str) -> Storage,
 ) -> Result<Vec<u8>, Error> {
     let encoded: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = tensors
         .iter()
         .map(|(name, values)| {
-            let (dtype, bytes) = match storage {
+            let (dtype, bytes) = match storage(name) {
                 Storage::F32 => (
                     Dtype::F32,
                     values.data.iter().flat_map(|v| v.to_le_bytes()).collect(),
@@ -147,6 +153,7 @@ pub fn to_bytes(
                         .flat_map(|&v| bf16::from_f32(v).to_le_bytes())
                         .collect(),
                 ),
+                Storage::U8 => (Dtype::U8, values.data.iter().map(|&v| v as u8).collect()),
             };
             (name.clone(), dtype, values.shape.clone(), bytes)
         })
@@ -166,7 +173,7 @@ pub fn to_bytes(
 ///
 /// # Errors
 ///
-/// [`Error::Format`] where the file is damaged or holds a type other than F32 and BF16.
+/// [`Error::Format`] where the file is damaged or holds a type other than F32, BF16 and U8.
 pub fn from_bytes(bytes: &[u8]) -> Result<(TensorMap, HashMap<String, String>), Error> {
     let format = |error: safetensors::SafeTensorError| Error::Format(error.to_string());
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
@@ -184,9 +191,10 @@ pub fn from_bytes(bytes: &[u8]) -> Result<(TensorMap, HashMap<String, String>), 
                 .chunks_exact(2)
                 .map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32())
                 .collect(),
+            Dtype::U8 => view.data().iter().copied().map(f32::from).collect(),
             other => {
                 return Err(Error::Format(format!(
-                    "tensor '{name}' has type {other:?}, expected F32 or BF16"
+                    "tensor '{name}' has type {other:?}, expected F32, BF16 or U8"
                 )));
             }
         };

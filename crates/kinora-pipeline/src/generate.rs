@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor};
 use kinora_media::Frame;
-use kinora_models::VideoModel;
+use kinora_models::{ClipShape, VideoModel};
 
 use crate::frames::frames_from_tensor;
 use crate::window::{WindowRequest, sample};
@@ -128,6 +128,12 @@ pub fn generate<M: VideoModel>(
     report(Progress::EncodingText)?;
     let clock = Instant::now();
     let positive = model.encode_text(request.prompt)?;
+    let clip = ClipShape {
+        size: request.size,
+        latent_frames: total,
+        seed: request.sampling.seed,
+    };
+    let positive = model.plan(request.prompt, positive, clip)?;
     let negative = model.encode_text(request.negative)?;
     times.text = clock.elapsed();
 

@@ -51,23 +51,13 @@ pub fn train(
             (model, optimizer, step)
         }
         None => {
-            let basis = fit_basis(config, &corpus, device);
-            run.say(&format!(
-                "linear code: {} channels keep {:.2} % of the variance",
-                config.model.latent_channels,
-                basis.kept * 100.0
-            ));
-            let model = fresh
-                .set_basis(
-                    Tensor::from_inner(basis.mean),
-                    Tensor::from_inner(basis.directions),
-                    Tensor::from_inner(basis.scale),
-                )
-                .freeze_basis();
+            let model = first_model(config, fresh, &run, &corpus, device)?.freeze_basis();
             (model, Optimizer::default(), 0)
         }
     };
     if step == 0 {
+        // The linear code is settled: from here on other runs can build on it.
+        save(&run, step, &model, &optimizer)?;
         let (psnr, ssim) = evaluate(&model.valid(), &corpus, device);
         run.say(&format!(
             "held-out before training: {psnr:.2} dB, SSIM {ssim:.3}"
@@ -112,6 +102,35 @@ pub fn train(
     report(&mut run, step, &model, &optimizer, &corpus, device)?;
     run.finish();
     Ok(())
+}
+
+/// What a run starts with: the autoencoder of a model file, or a fresh network around a fitted code.
+fn first_model(
+    config: &AutoencoderRun,
+    fresh: Autoencoder,
+    run: &Run,
+    corpus: &Corpus,
+    device: &Device,
+) -> Result<Autoencoder, Error> {
+    if let Some(path) = &config.from {
+        let bytes = std::fs::read(path).map_err(|source| Error::Io {
+            path: path.clone(),
+            source,
+        })?;
+        let (tensors, _) = weights::from_bytes(&bytes)?;
+        return Ok(weights::assign(fresh, "model.autoencoder", &tensors)?);
+    }
+    let basis = fit_basis(config, corpus, device);
+    run.say(&format!(
+        "linear code: {} channels keep {:.2} % of the variance",
+        config.model.latent_channels,
+        basis.kept * 100.0
+    ));
+    Ok(fresh.set_basis(
+        Tensor::from_inner(basis.mean),
+        Tensor::from_inner(basis.directions),
+        Tensor::from_inner(basis.scale),
+    ))
 }
 
 /// The averaged network of a run.

@@ -35,6 +35,10 @@ pub struct AutoencoderRun {
     pub run: RunConfig,
     /// Sizes of the network.
     pub model: AutoencoderConfig,
+    /// A model file whose autoencoder the run starts from, linear code included. Latents stay what they
+    /// were, so whatever else was trained on them stays valid. Without it the code is fitted afresh.
+    #[serde(default)]
+    pub from: Option<PathBuf>,
     /// The optimiser.
     #[serde(default)]
     pub optimizer: OptimizerConfig,
@@ -62,8 +66,10 @@ pub struct TransformerRun {
     pub name: String,
     /// Sizes of the text encoder.
     pub text: TextConfig,
-    /// Sizes of the denoiser.
+    /// Sizes of the denoiser of latents.
     pub transformer: TransformerConfig,
+    /// Sizes of the denoiser of layouts.
+    pub director: TransformerConfig,
     /// The optimiser.
     #[serde(default)]
     pub optimizer: OptimizerConfig,
@@ -75,10 +81,10 @@ pub struct TransformerRun {
     pub picture_share: f32,
     /// Pictures of such a step.
     pub picture_batch: usize,
-    /// Share of clips without caption and references.
+    /// Share of clips without caption and plate.
     pub unconditional_share: f32,
-    /// Share of captioned clips without references.
-    pub no_reference_share: f32,
+    /// Share of captioned clips without a plate.
+    pub no_plate_share: f32,
     /// Shift of the noise levels towards noise.
     pub shift: f32,
 }

@@ -6,7 +6,11 @@ use std::thread;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kinora_data::{Aspect, Labels, Pack, RenderOptions, Renderer, SceneSpec, Split, captions};
+use kinora_models::mini::DIRECTOR_FRAMES;
 use kinora_models::mini::config::AutoencoderConfig;
+use kinora_models::mini::layout::{Place, Places, SLOTS, push_values};
+use kinora_models::mini::lexicon::Lexicon;
+use kinora_models::mini::plate::{Picture, Plate, PlateSize};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -14,6 +18,9 @@ use rand_chacha::ChaCha8Rng;
 pub(crate) const FRAMES_PER_SECOND: usize = 12;
 /// Windows begin within this many latent frames of the clip's start.
 const LATEST_WINDOW: usize = 12;
+
+/// Layouts begin within this many latent frames of the clip's start.
+const LATEST_LAYOUT: usize = 24;
 
 const HELD_OUT_SEED: u64 = 0x5EED_0F4E_1D00;
 
@@ -26,6 +33,22 @@ pub struct Shape {
     pub latent_frames: usize,
     /// Whether clips may begin in the middle of a scene.
     pub anywhere: bool,
+}
+
+/// What the denoisers are told of a batch's subjects.
+#[derive(Debug, Clone)]
+pub struct Staging {
+    /// Slots that each clip fills: the subjects that its caption names.
+    pub subjects: Vec<usize>,
+    /// Of each clip.
+    pub plates: Vec<Plate>,
+    /// Layout of [`DIRECTOR_FRAMES`] latent frames of each clip,
+    /// `[batch, DIRECTOR_FRAMES, patch_frames · FRAME_VALUES]`.
+    pub layouts: Vec<f32>,
+    /// Index of each layout's first latent frame in its scene.
+    pub first_latent_frames: Vec<usize>,
+    /// Pixels of a frame, `[width, height]`.
+    pub size: [usize; 2],
 }
 
 /// Clips of the same size with their captions and facts.
@@ -43,6 +66,8 @@ pub struct ClipBatch {
     pub labels: Vec<Labels>,
     /// Index of the first latent frame in its scene.
     pub first_latent_frames: Vec<usize>,
+    /// Where the subjects are, if the corpus knows what they look like.
+    pub staging: Option<Staging>,
     /// For whatever else the step draws.
     pub rng: ChaCha8Rng,
 }
@@ -62,6 +87,13 @@ pub struct Corpus {
     seed: u64,
     patch: usize,
     patch_frames: usize,
+    stage: Option<Arc<StageBuilder>>,
+}
+
+/// Names and pictures, ready to draw.
+struct StageBuilder {
+    lexicon: Lexicon,
+    pictures: Vec<Picture>,
 }
 
 impl Corpus {
@@ -73,6 +105,18 @@ impl Corpus {
             seed,
             patch: config.patch,
             patch_frames: config.patch_frames,
+            stage: None,
+        }
+    }
+
+    /// The same scenes with their [`Staging`].
+    pub fn with_staging(self, lexicon: Lexicon) -> Self {
+        let pictures = (0..lexicon.entries().len())
+            .map(|entry| Picture::new(lexicon.picture(entry)))
+            .collect();
+        Self {
+            stage: Some(Arc::new(StageBuilder { lexicon, pictures })),
+            ..self
         }
     }
 
@@ -115,6 +159,13 @@ impl Corpus {
             subjects: Vec::new(),
             labels: Vec::new(),
             first_latent_frames: Vec::new(),
+            staging: self.stage.as_ref().map(|_| Staging {
+                subjects: Vec::new(),
+                plates: Vec::new(),
+                layouts: Vec::new(),
+                first_latent_frames: Vec::new(),
+                size: [width, height],
+            }),
             rng: rng.clone(),
         };
         for _ in 0..shape.batch {
@@ -132,9 +183,13 @@ impl Corpus {
                 height,
             };
             self.render(&renderer, &spec, window, &mut batch.patches);
-            batch
-                .captions
-                .push(caption(&spec, &self.pack, rng.random()));
+            let caption = caption(&spec, &self.pack, rng.random());
+            if let (Some(stage), Some(staging)) = (&self.stage, &mut batch.staging) {
+                let later = rng.random_bool(0.5);
+                let from = if later { rng.random_range(1..=LATEST_LAYOUT) } else { 0 };
+                self.stage(stage, &renderer, &spec, &caption, window, from, staging);
+            }
+            batch.captions.push(caption);
             batch.subjects.push(
                 std::iter::once(spec.subject)
                     .chain(spec.companion.map(|companion| companion.subject))
@@ -172,29 +227,14 @@ impl Corpus {
             subjects: vec![vec![spec.subject]],
             labels: vec![spec.labels()],
             first_latent_frames: vec![0],
+            staging: None,
             rng: ChaCha8Rng::seed_from_u64(0),
         }
     }
 
     fn render(&self, renderer: &Renderer, spec: &SceneSpec, window: Window, out: &mut Vec<f32>) {
-        // Latent frame 0 holds frame 0 alone, repeated; latent frame k holds 4k − 3 ..= 4k.
-        let padding = if window.first == 0 {
-            self.patch_frames - 1
-        } else {
-            0
-        };
-        let frames = window.latent_frames * self.patch_frames - padding;
-        let clip = renderer.render(
-            spec,
-            RenderOptions {
-                width: window.width,
-                height: window.height,
-                fps: FRAMES_PER_SECOND as f32,
-                start_frame: (window.first * self.patch_frames)
-                    .saturating_sub(self.patch_frames - 1),
-                frames,
-            },
-        );
+        let (options, padding) = self.options(window);
+        let clip = renderer.render(spec, options);
         let clip = clip.expect("native sizes and frame counts can be rendered");
         let frame_of = |t: usize| t.saturating_sub(padding);
         let (p, row) = (self.patch, window.width * 3);
@@ -212,6 +252,93 @@ impl Corpus {
                 }
             }
         }
+    }
+
+    /// Which frames a window holds, and how often its first frame is repeated before them: latent
+    /// frame 0 holds frame 0 alone, repeated; latent frame k holds 4k − 3 ..= 4k.
+    fn options(&self, window: Window) -> (RenderOptions, usize) {
+        let padding = if window.first == 0 {
+            self.patch_frames - 1
+        } else {
+            0
+        };
+        let options = RenderOptions {
+            width: window.width,
+            height: window.height,
+            fps: FRAMES_PER_SECOND as f32,
+            start_frame: (window.first * self.patch_frames).saturating_sub(self.patch_frames - 1),
+            frames: window.latent_frames * self.patch_frames - padding,
+        };
+        (options, padding)
+    }
+
+    /// Places in each frame of each latent frame of a window, for the subjects in `slots`.
+    fn places(
+        &self,
+        renderer: &Renderer,
+        spec: &SceneSpec,
+        slots: &[usize],
+        window: Window,
+    ) -> Vec<Places> {
+        let (options, padding) = self.options(window);
+        let told = renderer.places(spec, options);
+        let told = told.expect("native sizes and frame counts can be rendered");
+        let places = |frame: &Vec<kinora_data::Place>| -> Places {
+            std::array::from_fn(|slot| {
+                let subject = slots.get(slot)?;
+                let place = frame.iter().find(|place| place.subject == *subject)?;
+                Some(Place {
+                    center: place.center,
+                    sides: place.sides,
+                    rotation: place.rotation,
+                    is_flipped: place.is_flipped,
+                })
+            })
+        };
+        let frames = window.latent_frames * self.patch_frames;
+        (0..frames)
+            .map(|frame| places(&told[frame.saturating_sub(padding)]))
+            .collect()
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn stage(
+        &self,
+        stage: &StageBuilder,
+        renderer: &Renderer,
+        spec: &SceneSpec,
+        caption: &str,
+        window: Window,
+        from: usize,
+        staging: &mut Staging,
+    ) {
+        // Slots are what they will be in use: what the caption names, in its order.
+        let shown: Vec<usize> = std::iter::once(spec.subject)
+            .chain(spec.companion.map(|companion| companion.subject))
+            .collect();
+        let mut slots = stage.lexicon.find(caption);
+        slots.truncate(SLOTS);
+        slots.retain(|id| shown.contains(id));
+
+        let size = PlateSize {
+            frame: [window.width, window.height],
+            patch: self.patch,
+            patch_frames: self.patch_frames,
+        };
+        let pictures: Vec<&Picture> = slots.iter().map(|&id| &stage.pictures[id]).collect();
+        let places = self.places(renderer, spec, &slots, window);
+        staging.plates.push(Plate::draw(size, &pictures, &places));
+        staging.subjects.push(slots.len());
+
+        let whole = Window {
+            first: from,
+            latent_frames: DIRECTOR_FRAMES,
+            ..window
+        };
+        for places in self.places(renderer, spec, &slots, whole) {
+            push_values(&places, &mut staging.layouts);
+        }
+        staging.first_latent_frames.push(from);
     }
 
     /// Renders the batches of `steps` on a thread of its own, a few ahead.
@@ -239,6 +366,7 @@ pub(crate) fn caption(spec: &SceneSpec, pack: &Pack, seed: u64) -> String {
     captions(spec, pack, seed).sample(&mut rng).text.clone()
 }
 
+#[derive(Clone, Copy)]
 struct Window {
     first: usize,
     latent_frames: usize,

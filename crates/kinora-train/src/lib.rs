@@ -12,7 +12,7 @@ mod corpus;
 mod error;
 pub mod evaluate;
 mod optimizer;
-mod reference;
+mod lexicon;
 mod run;
 mod tokenizer;
 pub mod transformer;

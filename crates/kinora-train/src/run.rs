@@ -151,7 +151,7 @@ impl Run {
             ("step".to_owned(), step.to_string()),
             ("seconds".to_owned(), seconds.to_string()),
         ]);
-        let bytes = weights::to_bytes(tensors, metadata, Storage::F32)?;
+        let bytes = weights::to_bytes(tensors, metadata, |_| Storage::F32)?;
         Ok(weights::write_atomically(
             &self.folder.join(CHECKPOINT),
             &bytes,

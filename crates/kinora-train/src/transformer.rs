@@ -1,5 +1,5 @@
-//! Trains text encoder and denoiser together, as a rectified flow with a noise level of its own for
-//! each latent frame.
+//! Trains the text encoder, the denoiser and the director together, as rectified flows with a noise
+//! level of its own for each latent frame.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,10 +10,13 @@ use burn::tensor::{Device, Tensor, TensorData};
 use kinora_data::{Pack, Split};
 use kinora_models::mini::autoencoder::Autoencoder;
 use kinora_models::mini::config::TextConfig;
-use kinora_models::mini::lexicon::{Lexicon, REFERENCE_TOKENS};
+use kinora_models::mini::layout::{DIRECTOR_CONDITIONS, FRAME_VALUES, director_condition};
+use kinora_models::mini::lexicon::Lexicon;
 use kinora_models::mini::text::{TextEncoder, Tokens, tokenize};
-use kinora_models::mini::transformer::Transformer;
-use kinora_models::mini::{Mini, MiniConfig, MiniNetworks};
+use kinora_models::mini::transformer::{Context, Transformer};
+use kinora_models::mini::{
+    DIRECTOR_FRAMES, DIRECTOR_OVERLAP, Mini, MiniConfig, MiniNetworks, plate_condition,
+};
 use kinora_models::{VideoModel, weights};
 use kinora_pipeline::{Generation, Sampling, generate};
 use kinora_sampling::shift;
@@ -22,9 +25,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use tokenizers::Tokenizer;
 
-use crate::corpus::{ClipBatch, Corpus, FRAMES_PER_SECOND, Shape};
+use crate::corpus::{ClipBatch, Corpus, FRAMES_PER_SECOND, Shape, Staging};
 use crate::run::{Run, StepMetrics};
-use crate::{Error, Optimizer, TransformerRun, autoencoder, reference, tokenizer};
+use crate::{Error, Optimizer, TransformerRun, autoencoder, lexicon, tokenizer};
 
 /// Prompts of the sample sheets.
 const SAMPLE_PROMPTS: [&str; 8] = [
@@ -44,6 +47,7 @@ const SAMPLE_FRAMES: usize = 17;
 struct Trained {
     text: TextEncoder,
     transformer: Transformer,
+    director: Transformer,
 }
 
 /// What stays as it is during the run.
@@ -74,29 +78,27 @@ pub fn train(
     run.say("building tokenizer and lexicon");
     let fixed = Fixed {
         tokenizer: tokenizer_of(&run, &pack, config.text.vocabulary)?,
-        lexicon: reference::lexicon(&pack, &autoencoder, &model, device),
+        lexicon: lexicon::lexicon(&pack),
         config: MiniConfig::new(
             model.clone(),
             config.text.clone(),
             config.transformer.clone(),
+            config.director.clone(),
         )
         .with_window(config.window)
         .with_frames_per_second(FRAMES_PER_SECOND),
         autoencoder,
         device: device.clone(),
     };
-    let corpus = Corpus::new(pack, Split::Train, config.run.seed, &model);
+    let corpus = Corpus::new(pack, Split::Train, config.run.seed, &model)
+        .with_staging(fixed.lexicon.clone());
 
     device.seed(config.run.seed);
     let training_device = device.clone().autodiff();
     let fresh = Trained {
-        text: TextEncoder::new(
-            &config.text,
-            model.latent_channels,
-            REFERENCE_TOKENS,
-            &training_device,
-        ),
-        transformer: Transformer::new(&fixed.config, &training_device),
+        text: TextEncoder::new(&config.text, &training_device),
+        transformer: MiniNetworks::transformer(&fixed.config, &training_device),
+        director: MiniNetworks::director(&fixed.config, &training_device),
     };
     let (mut networks, mut optimizer, mut step) = match run.resume()? {
         Some((step, tensors)) => {
@@ -200,6 +202,7 @@ fn export(
         autoencoder: fixed.autoencoder.clone(),
         text: averaged.text,
         transformer: averaged.transformer,
+        director: averaged.director,
     };
     let model = Mini::new(
         &config.name,
@@ -247,116 +250,173 @@ fn export(
     Ok(())
 }
 
-/// One step's latents, noise and conditions.
-struct Example {
+/// Frames to be denoised, with their noise and what lies beside them.
+struct Flow {
     /// `[batch, channels, frames, height, width]`
-    latents: Tensor<5>,
+    clean: Tensor<5>,
     noise: Tensor<5>,
-    /// Noise level of each latent frame, `batch · frames`.
+    condition: Tensor<5>,
+    /// Noise level of each frame, `batch · frames`.
     sigmas: Vec<f32>,
+    /// 1 for a frame that is to be learned, 0 for one that is known.
+    made: Vec<f32>,
     clock_secs: Vec<f32>,
+}
+
+impl Flow {
+    /// Mean squared error of the velocity over the frames that are not known.
+    fn loss(self, network: &Transformer, context: &Context) -> Tensor<1> {
+        let device = self.clean.device();
+        let [batch, _, frames, _, _] = self.clean.dims();
+        let per_frame = |values: Vec<f32>| -> Tensor<5> {
+            Tensor::from_data(TensorData::new(values, [batch, 1, frames, 1, 1]), &device)
+        };
+        let sigmas = per_frame(self.sigmas.clone());
+        let noised = self.clean.clone() * (sigmas.clone() * -1.0 + 1.0) + self.noise.clone() * sigmas;
+        let velocity = self.noise - self.clean;
+        let share = self.made.iter().sum::<f32>() / self.made.len() as f32;
+
+        let predicted = network.forward(
+            Tensor::from_inner(noised),
+            Tensor::from_inner(self.condition),
+            &self.sigmas,
+            &self.clock_secs,
+            &network.prepare(context),
+        );
+        let error = (predicted - Tensor::from_inner(velocity)).square();
+        (error * Tensor::from_inner(per_frame(self.made))).mean() / share.max(1e-6)
+    }
+}
+
+/// One step's latents, layouts and captions.
+struct Example {
+    latents: Flow,
+    layouts: Flow,
     tokens: Tokens,
-    references: Tensor<3>,
-    reference_counts: Vec<usize>,
 }
 
 impl Example {
     fn draw(batch: ClipBatch, config: &TransformerRun, fixed: &Fixed) -> Result<Self, Error> {
         let mut rng = batch.rng.clone();
         let device = &fixed.device;
+        let staging = batch
+            .staging
+            .as_ref()
+            .expect("the corpus was made with staging");
         let latents = fixed
             .autoencoder
             .encode_tokens(batch.patches(device))
             .permute([0, 4, 1, 2, 3]);
-        let shape = latents.dims();
-        let [clips, _, frames, _, _] = shape;
-        let noise: Vec<f32> = (0..shape.iter().product())
-            .map(|_| StandardNormal.sample(&mut rng))
-            .collect();
-        let noise = Tensor::from_data(TensorData::new(noise, shape), device);
+        let [clips, _, frames, height, width] = latents.dims();
 
         let mut sigmas = Vec::with_capacity(clips * frames);
-        let mut clock_secs = Vec::with_capacity(clips * frames);
-        let patch_frames = fixed.config.autoencoder.patch_frames;
         for &first in &batch.first_latent_frames {
             sigmas.extend(draw_sigmas(&mut rng, frames, first > 0, config.shift));
-            clock_secs.extend(
-                (0..frames).map(|frame| {
-                    ((first + frame) * patch_frames) as f32 / FRAMES_PER_SECOND as f32
-                }),
-            );
         }
-
         let mut captions = Vec::with_capacity(clips);
-        let mut subjects = Vec::with_capacity(clips);
-        for (caption, ids) in batch.captions.iter().zip(&batch.subjects) {
+        let mut plates_shown = Vec::with_capacity(clips);
+        for caption in &batch.captions {
             let unconditional = rng.random::<f32>() < config.unconditional_share;
-            let no_reference = rng.random::<f32>() < config.no_reference_share;
+            let no_plate = rng.random::<f32>() < config.no_plate_share;
             captions.push(if unconditional { "" } else { caption.as_str() });
-            subjects.push(if unconditional || no_reference {
-                Vec::new()
-            } else {
-                // The references are those that the caption names, as they will be in use.
-                let named = fixed.lexicon.find(caption);
-                ids.iter()
-                    .copied()
-                    .filter(|id| named.contains(id))
-                    .collect()
-            });
+            plates_shown.push(f32::from(u8::from(!unconditional && !no_plate)));
         }
-        let tokens = tokenize_clipped(&fixed.tokenizer, &fixed.config.text, &captions)?;
-        let (references, reference_counts) = fixed.lexicon.references(&subjects, device);
+        let grid = [frames, height, width];
+        if let Ok(p) = std::env::var("DUMP") {
+            let px = fixed.autoencoder.unpatchify(batch.patches(device));
+            let d = px.dims();
+            let pl: Vec<f32> = staging.plates.iter().flat_map(|p| p.patches.clone()).collect();
+            let n = pl.len() / (clips * frames * height * width);
+            let pl = fixed.autoencoder.unpatchify(Tensor::from_data(TensorData::new(pl, [clips, frames, height, width, n]), device));
+            let both: Vec<u8> = weights::floats(px).into_iter().chain(weights::floats(pl)).flat_map(|v| v.to_le_bytes()).collect();
+            std::fs::write(format!("{p}_{}_{}_{}_{}_{}.bin", d[0], d[1], d[2], d[3], d[4]), both).unwrap();
+            println!("{:?}", batch.captions);
+        }
+        let plates = plate_condition(&fixed.autoencoder, &staging.plates, grid, device);
+        let shown = TensorData::new(plates_shown, [clips, 1, 1, 1, 1]);
         Ok(Self {
-            latents,
-            noise,
-            sigmas,
-            clock_secs,
-            tokens,
-            references,
-            reference_counts,
+            tokens: tokenize_clipped(&fixed.tokenizer, &fixed.config.text, &captions)?,
+            layouts: layouts(staging, &mut rng, fixed),
+            latents: Flow {
+                noise: gaussian(latents.dims(), &mut rng, device),
+                clean: latents,
+                condition: plates * Tensor::from_data(shown, device),
+                made: sigmas
+                    .iter()
+                    .map(|&sigma| f32::from(u8::from(sigma > KNOWN_NOISE)))
+                    .collect(),
+                sigmas,
+                clock_secs: clock(&batch.first_latent_frames, frames, fixed),
+            },
         })
     }
 
     fn tokens(&self) -> usize {
-        let [batch, _, frames, height, width] = self.latents.dims();
+        let [batch, _, frames, height, width] = self.latents.clean.dims();
         batch * frames * height * width
     }
 
-    /// Mean squared error of the velocity over the frames that are not known.
     fn loss(self, networks: &Trained) -> Tensor<1> {
-        let device = self.latents.device();
-        let [batch, _, frames, _, _] = self.latents.dims();
-        let per_frame = |values: Vec<f32>| -> Tensor<5> {
-            Tensor::from_data(TensorData::new(values, [batch, 1, frames, 1, 1]), &device)
-        };
-        let sigmas = per_frame(self.sigmas.clone());
-        let noised =
-            self.latents.clone() * (sigmas.clone() * -1.0 + 1.0) + self.noise.clone() * sigmas;
-        let velocity = self.noise - self.latents;
-
-        let made: Vec<f32> = self
-            .sigmas
-            .iter()
-            .map(|&sigma| f32::from(u8::from(sigma > KNOWN_NOISE)))
-            .collect();
-        let share = made.iter().sum::<f32>() / made.len() as f32;
-
-        let context = networks.text.forward(
-            &self.tokens,
-            Tensor::from_inner(self.references),
-            &self.reference_counts,
-        );
-        let context = networks.transformer.prepare(&context);
-        let predicted = networks.transformer.forward(
-            Tensor::from_inner(noised),
-            &self.sigmas,
-            &self.clock_secs,
-            &context,
-        );
-        let error = (predicted - Tensor::from_inner(velocity)).square();
-        (error * Tensor::from_inner(per_frame(made))).mean() / share.max(1e-6)
+        let device = networks.text.devices()[0].clone();
+        let context = networks.text.forward(&self.tokens, &device);
+        let layouts = self.layouts.loss(&networks.director, &context);
+        self.latents.loss(&networks.transformer, &context) + layouts * LAYOUT_WEIGHT
     }
 }
+
+/// The layouts of a batch: the beginning of a scene, or a part that goes on from known frames.
+fn layouts(staging: &Staging, rng: &mut ChaCha8Rng, fixed: &Fixed) -> Flow {
+    let device = &fixed.device;
+    let clips = staging.subjects.len();
+    let channels = fixed.config.autoencoder.patch_frames * FRAME_VALUES;
+    let shape = [clips, DIRECTOR_FRAMES, 1, 1, channels];
+    let clean = Tensor::<5>::from_data(TensorData::new(staging.layouts.clone(), shape), device)
+        .permute([0, 4, 1, 2, 3]);
+    let mut sigmas = Vec::with_capacity(clips * DIRECTOR_FRAMES);
+    let mut made = Vec::with_capacity(clips * DIRECTOR_FRAMES);
+    let mut condition = Vec::with_capacity(clips * DIRECTOR_CONDITIONS);
+    for (&subjects, &first) in staging.subjects.iter().zip(&staging.first_latent_frames) {
+        let known = if first > 0 { DIRECTOR_OVERLAP } else { 0 };
+        sigmas.extend(std::iter::repeat_n(0.0, known));
+        // Evenly spread: the first glance decides where the subject is, the last how smoothly it goes.
+        let sigma = rng.random_range(LEAST_LAYOUT_NOISE..1.0);
+        sigmas.extend(std::iter::repeat_n(sigma, DIRECTOR_FRAMES - known));
+        made.extend((0..DIRECTOR_FRAMES).map(|i| f32::from(u8::from(i >= known))));
+        condition.extend(director_condition(subjects, staging.size));
+    }
+    let condition = TensorData::new(condition, [clips, DIRECTOR_CONDITIONS, 1, 1, 1]);
+    Flow {
+        noise: gaussian(clean.dims(), rng, device),
+        clean,
+        condition: Tensor::from_data(condition, device).repeat_dim(2, DIRECTOR_FRAMES),
+        sigmas,
+        made,
+        clock_secs: clock(&staging.first_latent_frames, DIRECTOR_FRAMES, fixed),
+    }
+}
+
+/// Seconds since the scene began, of each latent frame of each clip.
+fn clock(firsts: &[usize], frames: usize, fixed: &Fixed) -> Vec<f32> {
+    let per_latent = fixed.config.autoencoder.patch_frames;
+    let secs = |frame: usize| (frame * per_latent) as f32 / FRAMES_PER_SECOND as f32;
+    firsts
+        .iter()
+        .flat_map(|&first| (first..first + frames).map(secs))
+        .collect()
+}
+
+fn gaussian(shape: [usize; 5], rng: &mut ChaCha8Rng, device: &Device) -> Tensor<5> {
+    let values: Vec<f32> = (0..shape.iter().product())
+        .map(|_| StandardNormal.sample(rng))
+        .collect();
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// Layouts that are to be learned carry at least this much noise.
+const LEAST_LAYOUT_NOISE: f32 = 0.05;
+
+/// Weight of the layouts' loss beside that of the latents.
+const LAYOUT_WEIGHT: f32 = 0.1;
 
 /// Known frames carry up to this much noise, so that the denoiser forgives small errors in what
 /// the window before left it.

@@ -89,13 +89,13 @@ pub struct CrossAttention {
 }
 
 impl CrossAttention {
-    /// Output starts at zero.
+    /// Output starts small.
     pub fn new(width: usize, context_width: usize, heads: usize, device: &Device) -> Self {
         Self {
             query: Linear::new(width, width, 1.0, device),
             key: Linear::new(context_width, width, 1.0, device),
             value: Linear::new(context_width, width, 1.0, device),
-            out: Linear::new(width, width, 0.2, device),
+            out: Linear::new(width, width, 0.5, device),
             query_norm: ones(width / heads, device),
             key_norm: ones(width / heads, device),
             heads,

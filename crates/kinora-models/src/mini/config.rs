@@ -73,8 +73,10 @@ pub struct MiniConfig {
     pub autoencoder: AutoencoderConfig,
     /// The text encoder.
     pub text: TextConfig,
-    /// The denoiser.
+    /// The denoiser of latents.
     pub transformer: TransformerConfig,
+    /// The denoiser of layouts.
+    pub director: TransformerConfig,
     /// Latent frames that are sampled together.
     #[config(default = 5)]
     pub window: usize,
@@ -84,4 +86,48 @@ pub struct MiniConfig {
     /// Sizes that the model was trained on, `[width, height]` in pixels.
     #[config(default = "vec![[176, 96], [128, 128], [96, 176]]")]
     pub sizes: Vec<[usize; 2]>,
+}
+
+impl MiniConfig {
+    /// # Errors
+    ///
+    /// Names a size that no network of this family can have, such as one from a strange file.
+    pub fn validate(&self) -> Result<(), String> {
+        let autoencoder = &self.autoencoder;
+        let positive = [
+            ("latent_channels", autoencoder.latent_channels),
+            ("patch_frames", autoencoder.patch_frames),
+            ("decoder_channels", *autoencoder.decoder_channels.iter().min().unwrap_or(&0)),
+            ("vocabulary", self.text.vocabulary),
+            ("max_tokens", self.text.max_tokens),
+            ("frames_per_second", self.frames_per_second),
+            ("sizes", self.sizes.len()),
+        ];
+        for (name, value) in positive {
+            if !(1..=1 << 20).contains(&value) {
+                return Err(format!("{name} is {value}"));
+            }
+        }
+        if autoencoder.patch == 0 || autoencoder.patch % 4 != 0 {
+            return Err(format!("patch is {}, no multiple of 4", autoencoder.patch));
+        }
+        if self.window < 2 {
+            return Err(format!("window is {}, expected 2 or more", self.window));
+        }
+        let denoisers = [&self.transformer, &self.director].map(|t| (t.width, t.heads));
+        for (width, heads) in denoisers.into_iter().chain([(self.text.width, self.text.heads)]) {
+            if heads == 0 || width == 0 || width % (2 * heads) != 0 {
+                return Err(format!("{heads} heads do not share a width of {width}"));
+            }
+        }
+        let fits = |[width, height]: &[usize; 2]| {
+            [width, height]
+                .iter()
+                .all(|&&side| side > 0 && side % autoencoder.patch == 0)
+        };
+        match self.sizes.iter().find(|size| !fits(size)) {
+            Some(size) => Err(format!("size {size:?} is no multiple of {}", autoencoder.patch)),
+            None => Ok(()),
+        }
+    }
 }

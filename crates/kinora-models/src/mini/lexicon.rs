@@ -1,28 +1,19 @@
-//! What named things look like: for each subject that the model knows by name, the latents of a
-//! picture of it.
+//! What named things look like: for each subject that the model knows by name, a picture of it.
 //!
-//! Retrieval-augmented diffusion (Re-Imagen, Chen et al., 2022): the denoiser looks at the picture's
-//! latents beside the words, so it need not store hundreds of appearances in its weights, and a
-//! user's own picture can stand in the same place.
+//! Retrieval-augmented diffusion (Re-Imagen, Chen et al., 2022): the denoiser is shown the picture, so
+//! it need not store hundreds of appearances in its weights, and a user's own picture can stand in the
+//! same place.
 
 use std::collections::HashMap;
 
-use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::text::normalise;
 
-/// Pixels of a reference picture in each direction.
-pub const REFERENCE_SIZE: usize = 64;
-/// Pixels from one reference patch to the next: half a patch, so that the denoiser finds each part
-/// of the subject at an offset close to the one it needs.
-pub const REFERENCE_STRIDE: usize = 8;
-/// Patches along one side of a reference picture.
-pub const REFERENCE_SIDE: usize = (REFERENCE_SIZE - 16) / REFERENCE_STRIDE + 1;
-/// Tokens of one reference.
-pub const REFERENCE_TOKENS: usize = REFERENCE_SIDE * REFERENCE_SIDE;
-/// Subjects of one prompt that have a reference: the first ones named.
-pub const REFERENCE_SLOTS: usize = 1;
+/// Pixels of a picture in each direction.
+pub const PICTURE_SIZE: usize = 64;
+/// Values of a picture: premultiplied RGBA.
+pub const PICTURE_VALUES: usize = PICTURE_SIZE * PICTURE_SIZE * 4;
 
 /// A subject that can be named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,12 +24,12 @@ pub struct Entry {
     pub phrases: Vec<String>,
 }
 
-/// Names and reference latents.
+/// Names and pictures.
 #[derive(Debug, Clone)]
 pub struct Lexicon {
     entries: Vec<Entry>,
-    /// `entries · REFERENCE_TOKENS · latent_channels`
-    latents: Vec<f32>,
+    /// `entries · PICTURE_VALUES`
+    pictures: Vec<u8>,
     phrases: HashMap<String, usize>,
     longest: usize,
 }
@@ -46,12 +37,12 @@ pub struct Lexicon {
 impl Lexicon {
     /// # Panics
     ///
-    /// If `latents` does not hold the same number of values for each entry.
-    pub fn new(entries: Vec<Entry>, latents: Vec<f32>) -> Self {
+    /// If there is not one picture for each entry.
+    pub fn new(entries: Vec<Entry>, pictures: Vec<u8>) -> Self {
         assert_eq!(
-            latents.len() % (entries.len().max(1) * REFERENCE_TOKENS),
-            0,
-            "one reference for each entry"
+            pictures.len(),
+            entries.len() * PICTURE_VALUES,
+            "one picture for each entry"
         );
         let mut phrases = HashMap::new();
         // Names win over synonyms, earlier entries over later ones.
@@ -66,7 +57,7 @@ impl Lexicon {
         let longest = phrases.keys().map(|p| p.chars().count()).max().unwrap_or(0);
         Self {
             entries,
-            latents,
+            pictures,
             phrases,
             longest,
         }
@@ -77,9 +68,18 @@ impl Lexicon {
         &self.entries
     }
 
-    /// All reference latents, entry after entry.
-    pub fn latents(&self) -> &[f32] {
-        &self.latents
+    /// All pictures, entry after entry.
+    pub fn pictures(&self) -> &[u8] {
+        &self.pictures
+    }
+
+    /// Premultiplied RGBA of an entry, [`PICTURE_SIZE`] squared.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such entry.
+    pub fn picture(&self, entry: usize) -> &[u8] {
+        &self.pictures[entry * PICTURE_VALUES..][..PICTURE_VALUES]
     }
 
     /// Ids of the subjects that `prompt` names, in order, longest phrase first at each place.
@@ -120,37 +120,6 @@ impl Lexicon {
                 .map(|&id| (id, stop - start))
         })
     }
-
-    /// References of a batch, zero where a slot is empty, and how many slots each item fills.
-    ///
-    /// # Shapes
-    ///
-    /// `[batch, REFERENCE_SLOTS · REFERENCE_TOKENS, latent_channels]`
-    pub fn references(&self, subjects: &[Vec<usize>], device: &Device) -> (Tensor<3>, Vec<usize>) {
-        let size = self.latents.len() / self.entries.len().max(1);
-        let mut values = vec![0.0; subjects.len() * REFERENCE_SLOTS * size];
-        for (ids, slots) in subjects
-            .iter()
-            .zip(values.chunks_mut(REFERENCE_SLOTS * size))
-        {
-            for (&id, slot) in ids.iter().zip(slots.chunks_mut(size)) {
-                slot.copy_from_slice(&self.latents[id * size..(id + 1) * size]);
-            }
-        }
-        let counts = subjects
-            .iter()
-            .map(|s| s.len().min(REFERENCE_SLOTS))
-            .collect();
-        let shape = [
-            subjects.len(),
-            REFERENCE_SLOTS * REFERENCE_TOKENS,
-            size / REFERENCE_TOKENS,
-        ];
-        (
-            Tensor::from_data(TensorData::new(values, shape), device),
-            counts,
-        )
-    }
 }
 
 #[cfg(test)]
@@ -168,8 +137,8 @@ mod tests {
             entry("teddy bear", &["泰迪熊"]),
             entry("car", &["汽车"]),
         ];
-        let latents = vec![0.0; entries.len() * REFERENCE_TOKENS * 2];
-        Lexicon::new(entries, latents)
+        let pictures = vec![0; entries.len() * PICTURE_VALUES];
+        Lexicon::new(entries, pictures)
     }
 
     #[test]
@@ -181,15 +150,5 @@ mod tests {
         assert_eq!(lexicon.find("scarf carpet"), [] as [usize; 0]);
         assert_eq!(lexicon.find("一只考拉和泰迪熊"), [0, 2]);
         assert_eq!(lexicon.find(""), [] as [usize; 0]);
-    }
-
-    #[test]
-    fn references_fill_slots_in_order() {
-        let (references, counts) = lexicon().references(&[vec![1], vec![]], &Device::flex());
-        assert_eq!(
-            references.dims(),
-            [2, REFERENCE_SLOTS * REFERENCE_TOKENS, 2]
-        );
-        assert_eq!(counts, [1, 0]);
     }
 }

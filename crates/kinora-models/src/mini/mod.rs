@@ -1,14 +1,20 @@
 //! The mini family: the model that Kinora trains itself, small enough for two processor cores.
 //!
-//! Text → [`text`] encoder and [`lexicon`] → context; [`transformer`] denoises latents under it;
-//! [`autoencoder`] turns latents into frames. MIT or Apache-2.0, like the rest of the house.
+//! Text → [`text`] encoder → context. Under it the *director*, a [`transformer`] over [`layout`]s, settles
+//! where the subjects are that the [`lexicon`] knows; their pictures drawn there are the [`plate`]. A
+//! second, larger [`transformer`] denoises latents beside the plate, and the [`autoencoder`] turns latents
+//! into frames. MIT or Apache-2.0, like the rest of the house.
 
 pub mod autoencoder;
 pub mod config;
+mod director;
+pub mod layout;
 pub mod lexicon;
 mod model;
+pub mod plate;
 pub mod text;
 pub mod transformer;
 
 pub use config::MiniConfig;
-pub use model::{Mini, MiniNetworks};
+pub use director::{DIRECTOR_FRAMES, DIRECTOR_OVERLAP};
+pub use model::{Mini, MiniNetworks, Script, plate_condition};

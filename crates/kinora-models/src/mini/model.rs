@@ -1,20 +1,38 @@
 //! The networks of the family together, their weight file, and the seam to the pipeline.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Mutex;
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
 use tokenizers::Tokenizer;
 
 use super::autoencoder::{Autoencoder, DecodeState};
 use super::config::MiniConfig;
-use super::lexicon::{Entry, Lexicon, REFERENCE_TOKENS};
+use super::director::{Direction, direct};
+use super::layout::{DIRECTOR_CONDITIONS, FRAME_VALUES, Places, SLOTS};
+use super::lexicon::{Entry, Lexicon, PICTURE_SIZE};
+use super::plate::{COVERAGE, Picture, Plate, PlateSize};
 use super::text::{TextEncoder, tokenize};
-use super::transformer::{Context, PreparedContext, Transformer};
+use super::transformer::{Channels, Context, PreparedContext, Transformer};
 use crate::weights::{self, Storage, TensorMap, Values};
-use crate::{Description, Error, VideoModel, Window};
+use crate::{ClipShape, Description, Error, VideoModel, Window};
 
-const LEXICON_TENSOR: &str = "lexicon.latents";
+const LEXICON_TENSOR: &str = "lexicon.pictures";
+/// The one entry of the file's metadata: one, because their order in a file is not settled.
+const METADATA: &str = "kinora-mini";
+
+/// What the weight file holds beside tensors.
+#[derive(Serialize, Deserialize)]
+struct Metadata<'a> {
+    name: Cow<'a, str>,
+    config: Cow<'a, MiniConfig>,
+    lexicon: Cow<'a, [Entry]>,
+    /// As the `tokenizers` library writes it.
+    tokenizer: String,
+}
 
 /// All that gradient descent trains.
 #[derive(Module, Debug)]
@@ -23,20 +41,84 @@ pub struct MiniNetworks {
     pub autoencoder: Autoencoder,
     /// Words → context.
     pub text: TextEncoder,
-    /// The denoiser.
+    /// The denoiser of latents.
     pub transformer: Transformer,
+    /// The denoiser of layouts.
+    pub director: Transformer,
 }
 
 impl MiniNetworks {
     /// Fresh networks.
     pub fn new(config: &MiniConfig, device: &Device) -> Self {
-        let channels = config.autoencoder.latent_channels;
         Self {
             autoencoder: Autoencoder::new(&config.autoencoder, device),
-            text: TextEncoder::new(&config.text, channels, REFERENCE_TOKENS, device),
-            transformer: Transformer::new(config, device),
+            text: TextEncoder::new(&config.text, device),
+            transformer: Self::transformer(config, device),
+            director: Self::director(config, device),
         }
     }
+
+    /// A fresh denoiser of latents; beside each it is given the [plate](plate_condition).
+    pub fn transformer(config: &MiniConfig, device: &Device) -> Transformer {
+        let channels = Channels {
+            latents: config.autoencoder.latent_channels,
+            condition: config.autoencoder.latent_channels + COVERAGE,
+            context: config.text.width,
+        };
+        Transformer::new(&config.transformer, channels, device)
+    }
+
+    /// A fresh denoiser of layouts.
+    pub fn director(config: &MiniConfig, device: &Device) -> Transformer {
+        let channels = Channels {
+            latents: config.autoencoder.patch_frames * FRAME_VALUES,
+            condition: DIRECTOR_CONDITIONS,
+            context: config.text.width,
+        };
+        Transformer::new(&config.director, channels, device)
+    }
+}
+
+/// What the denoiser is given of plates that all have the same size: their latents and their coverage.
+///
+/// # Shapes
+///
+/// - `grid`: latent frames, rows and columns of a plate
+/// - output: `[plates, latent_channels + COVERAGE, latent_frames, rows, columns]`
+pub fn plate_condition(
+    autoencoder: &Autoencoder,
+    plates: &[Plate],
+    grid: [usize; 3],
+    device: &Device,
+) -> Tensor<5> {
+    let [frames, rows, columns] = grid;
+    let gather = |part: fn(&Plate) -> &Vec<f32>| -> Tensor<5> {
+        let values: Vec<f32> = plates.iter().flat_map(part).copied().collect();
+        let channels = values.len() / (plates.len() * frames * rows * columns);
+        let shape = [plates.len(), frames, rows, columns, channels];
+        Tensor::from_data(TensorData::new(values, shape), device)
+    };
+    let latents = autoencoder.encode_tokens(gather(|plate| &plate.patches));
+    let coverage = gather(|plate| &plate.coverage);
+    Tensor::cat(vec![latents, coverage], 4).permute([0, 4, 1, 2, 3])
+}
+
+/// An encoded prompt, and where its subjects are once that is settled.
+#[derive(Debug)]
+pub struct Script {
+    context: PreparedContext,
+    stage: Option<Stage>,
+}
+
+/// Subjects with their pictures and paths.
+#[derive(Debug)]
+struct Stage {
+    pictures: Vec<Picture>,
+    /// Places in each frame of each latent frame.
+    path: Vec<Places>,
+    size: [usize; 2],
+    /// The condition of the window that was last asked for: every step of a window asks for the same.
+    last: Mutex<Option<(usize, Tensor<5>)>>,
 }
 
 /// A trained model: networks, tokenizer and lexicon.
@@ -89,47 +171,46 @@ impl Mini {
     /// A damaged file, or one of another family or version.
     pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self, Error> {
         let (mut tensors, metadata) = weights::from_bytes(bytes)?;
-        let entry = |key: &str| {
-            metadata
-                .get(key)
-                .ok_or_else(|| Error::Format(format!("it has no '{key}' entry")))
-        };
-        let bad = |key: &str, error: String| Error::Format(format!("entry '{key}': {error}"));
-        let name = entry("name")?;
-        let config: MiniConfig = serde_json::from_str(entry("config")?)
-            .map_err(|error| bad("config", error.to_string()))?;
-        let tokenizer = Tokenizer::from_bytes(entry("tokenizer")?)
-            .map_err(|error| bad("tokenizer", error.to_string()))?;
-        let entries: Vec<Entry> = serde_json::from_str(entry("lexicon")?)
-            .map_err(|error| bad("lexicon", error.to_string()))?;
-        let latents = tensors
+        let metadata = metadata
+            .get(METADATA)
+            .ok_or_else(|| Error::Format(format!("it has no '{METADATA}' entry")))?;
+        let Metadata {
+            name,
+            config,
+            lexicon,
+            tokenizer,
+        } = serde_json::from_str(metadata)
+            .map_err(|error| Error::Format(format!("entry '{METADATA}': {error}")))?;
+        let config = config.into_owned();
+        let entries = lexicon.into_owned();
+        config.validate().map_err(Error::Format)?;
+        let tokenizer = Tokenizer::from_bytes(tokenizer)
+            .map_err(|error| Error::Format(format!("its tokenizer: {error}")))?;
+        let pictures = tensors
             .remove(LEXICON_TENSOR)
             .ok_or_else(|| Error::MissingTensor(LEXICON_TENSOR.into()))?;
-        let required = vec![
-            entries.len(),
-            REFERENCE_TOKENS,
-            config.autoencoder.latent_channels,
-        ];
-        if latents.shape != required {
+        let required = vec![entries.len(), PICTURE_SIZE, PICTURE_SIZE, 4];
+        if pictures.shape != required {
             return Err(Error::TensorShape {
                 name: LEXICON_TENSOR.into(),
-                got: latents.shape,
+                got: pictures.shape,
                 required,
             });
         }
+        let pictures = pictures.data.iter().map(|&value| value as u8).collect();
         let networks = weights::assign(MiniNetworks::new(&config, device), "model", &tensors)?;
         Ok(Self::new(
-            name,
+            &name,
             weights::sha256(bytes),
             config,
             networks,
             tokenizer,
-            Lexicon::new(entries, latents.data),
+            Lexicon::new(entries, pictures),
             device,
         ))
     }
 
-    /// The weight file, in bfloat16.
+    /// The weight file: networks in bfloat16, pictures in bytes. The same model gives the same bytes.
     ///
     /// # Errors
     ///
@@ -137,35 +218,30 @@ impl Mini {
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
         let mut tensors: TensorMap = weights::collect(&self.networks, "model");
         let entries = self.lexicon.entries();
-        tensors.insert(
-            LEXICON_TENSOR.into(),
-            Values {
-                shape: vec![
-                    entries.len(),
-                    REFERENCE_TOKENS,
-                    self.config.autoencoder.latent_channels,
-                ],
-                data: self.lexicon.latents().to_vec(),
-            },
-        );
-        let json = |error: serde_json::Error| Error::Format(error.to_string());
-        let tokenizer = self
-            .tokenizer
-            .to_string(false)
-            .map_err(|error| Error::Tokenizer(error.to_string()))?;
-        let metadata = HashMap::from([
-            ("name".to_owned(), self.description.name.clone()),
-            (
-                "config".to_owned(),
-                serde_json::to_string(&self.config).map_err(json)?,
-            ),
-            (
-                "lexicon".to_owned(),
-                serde_json::to_string(entries).map_err(json)?,
-            ),
-            ("tokenizer".to_owned(), tokenizer),
-        ]);
-        weights::to_bytes(&tensors, metadata, Storage::Bf16)
+        let pictures = Values {
+            shape: vec![entries.len(), PICTURE_SIZE, PICTURE_SIZE, 4],
+            data: self.lexicon.pictures().iter().copied().map(f32::from).collect(),
+        };
+        tensors.insert(LEXICON_TENSOR.into(), pictures);
+        let metadata = Metadata {
+            name: Cow::Borrowed(&self.description.name),
+            config: Cow::Borrowed(&self.config),
+            lexicon: Cow::Borrowed(entries),
+            tokenizer: self
+                .tokenizer
+                .to_string(false)
+                .map_err(|error| Error::Tokenizer(error.to_string()))?,
+        };
+        let metadata =
+            serde_json::to_string(&metadata).map_err(|error| Error::Format(error.to_string()))?;
+        let storage = |name: &str| {
+            if name == LEXICON_TENSOR {
+                Storage::U8
+            } else {
+                Storage::Bf16
+            }
+        };
+        weights::to_bytes(&tensors, HashMap::from([(METADATA.to_owned(), metadata)]), storage)
     }
 
     /// The networks.
@@ -185,25 +261,88 @@ impl Mini {
 
     fn context(&self, prompt: &str) -> Result<Context, Error> {
         let tokens = tokenize(&self.tokenizer, &self.config.text, &[prompt])?;
-        let subjects = vec![self.lexicon.find(prompt)];
-        let (references, counts) = self.lexicon.references(&subjects, &self.device);
-        Ok(self.networks.text.forward(&tokens, references, &counts))
+        Ok(self.networks.text.forward(&tokens, &self.device))
+    }
+
+    /// Entries of the lexicon that get a place in a clip of this prompt, in the order of their slots.
+    fn cast(&self, prompt: &str) -> Vec<usize> {
+        let mut named = self.lexicon.find(prompt);
+        named.truncate(SLOTS);
+        named
+    }
+
+    /// What the denoiser is given beside `frames` latent frames from `first` on.
+    fn condition(&self, stage: Option<&Stage>, first: usize, grid: [usize; 3]) -> Tensor<5> {
+        let channels = self.config.autoencoder.latent_channels + COVERAGE;
+        let [frames, rows, columns] = grid;
+        let per_latent = self.config.autoencoder.patch_frames;
+        let range = first * per_latent..(first + frames) * per_latent;
+        let Some((stage, path)) = stage.and_then(|s| Some((s, s.path.get(range)?))) else {
+            return Tensor::zeros([1, channels, frames, rows, columns], &self.device);
+        };
+        let mut last = stage.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        match &*last {
+            Some((at, condition)) if *at == first && condition.dims()[2] == frames => {
+                condition.clone()
+            }
+            _ => {
+                let size = PlateSize {
+                    frame: stage.size,
+                    patch: self.config.autoencoder.patch,
+                    patch_frames: per_latent,
+                };
+                let pictures: Vec<&Picture> = stage.pictures.iter().collect();
+                let plate = Plate::draw(size, &pictures, path);
+                let autoencoder = &self.networks.autoencoder;
+                let condition = plate_condition(autoencoder, &[plate], grid, &self.device);
+                last.insert((first, condition)).1.clone()
+            }
+        }
     }
 }
 
 impl VideoModel for Mini {
-    type Text = PreparedContext;
+    type Text = Script;
     type DecodeState = DecodeState;
 
     fn description(&self) -> &Description {
         &self.description
     }
 
-    fn encode_text(&self, prompt: &str) -> Result<PreparedContext, Error> {
-        Ok(self.networks.transformer.prepare(&self.context(prompt)?))
+    fn encode_text(&self, prompt: &str) -> Result<Script, Error> {
+        Ok(Script {
+            context: self.networks.transformer.prepare(&self.context(prompt)?),
+            stage: None,
+        })
     }
 
-    fn velocity(&self, window: Window<'_>, text: &PreparedContext) -> Tensor<5> {
+    fn plan(&self, prompt: &str, text: Script, clip: ClipShape) -> Result<Script, Error> {
+        let cast = self.cast(prompt);
+        if cast.is_empty() {
+            return Ok(text);
+        }
+        let direction = Direction {
+            subjects: cast.len(),
+            clip,
+            frames_per_latent: self.config.autoencoder.patch_frames,
+            frames_per_second: self.config.frames_per_second,
+        };
+        let context = self.networks.director.prepare(&self.context(prompt)?);
+        let path = direct(&self.networks.director, &context, &direction, &self.device)?;
+        let picture = |&entry: &usize| Picture::new(self.lexicon.picture(entry));
+        let stage = Stage {
+            pictures: cast.iter().map(picture).collect(),
+            path,
+            size: clip.size,
+            last: Mutex::default(),
+        };
+        Ok(Script {
+            stage: Some(stage),
+            ..text
+        })
+    }
+
+    fn velocity(&self, window: Window<'_>, text: &Script) -> Tensor<5> {
         let frames_per_latent = self.config.autoencoder.patch_frames as f32;
         let clock_secs: Vec<f32> = (0..window.timesteps.len())
             .map(|frame| {
@@ -211,9 +350,16 @@ impl VideoModel for Mini {
                     / self.config.frames_per_second as f32
             })
             .collect();
-        self.networks
-            .transformer
-            .forward(window.latents, window.timesteps, &clock_secs, text)
+        let [_, _, frames, rows, columns] = window.latents.dims();
+        let grid = [frames, rows, columns];
+        let condition = self.condition(text.stage.as_ref(), window.first_latent_frame, grid);
+        self.networks.transformer.forward(
+            window.latents,
+            condition,
+            window.timesteps,
+            &clock_secs,
+            &text.context,
+        )
     }
 
     fn encode_frames(&self, video: Tensor<5>) -> Tensor<5> {

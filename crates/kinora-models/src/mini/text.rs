@@ -6,8 +6,9 @@ use tokenizers::Tokenizer;
 use unicode_normalization::UnicodeNormalization;
 
 use super::config::TextConfig;
+use super::transformer::Context;
 use crate::Error;
-use crate::layers::{LayerNorm, Linear, Mlp, SelfAttention};
+use crate::layers::{LayerNorm, Mlp, SelfAttention};
 
 /// Tokens of a batch of prompts, padded to the same length.
 #[derive(Debug, Clone)]
@@ -71,19 +72,12 @@ pub struct TextEncoder {
     norm: LayerNorm,
     /// Stands first in every context, and alone in that of an empty prompt.
     empty: Param<Tensor<2>>,
-    reference: Linear,
-    reference_positions: Param<Tensor<2>>,
     max_tokens: usize,
 }
 
 impl TextEncoder {
-    /// A fresh encoder; a reference has `reference_tokens` tokens of `latent_channels`.
-    pub fn new(
-        config: &TextConfig,
-        latent_channels: usize,
-        reference_tokens: usize,
-        device: &Device,
-    ) -> Self {
+    /// A fresh encoder.
+    pub fn new(config: &TextConfig, device: &Device) -> Self {
         let width = config.width;
         let normal = |rows: usize, std: f64| {
             let values = Tensor::random([rows, width], Distribution::Normal(0.0, std), device);
@@ -101,32 +95,17 @@ impl TextEncoder {
             blocks: (0..config.depth).map(block).collect(),
             norm: LayerNorm::new(width, device),
             empty: normal(1, 0.5),
-            reference: Linear::new(latent_channels, width, 1.0, device),
-            reference_positions: normal(reference_tokens, 0.5),
             max_tokens: config.max_tokens,
         }
     }
 
-    /// # Shapes
-    ///
-    /// - `references`: `[batch, slots · reference_tokens, latent_channels]`; `reference_counts`
-    ///   says how many slots of each prompt hold one
-    /// - output: `[batch, 1 + max_tokens + slots · reference_tokens, width]`
-    pub fn forward(
-        &self,
-        tokens: &Tokens,
-        references: Tensor<3>,
-        reference_counts: &[usize],
-    ) -> super::transformer::Context {
-        let device = references.device();
+    /// The context of a batch: one token that stands for "no words", then the prompt's.
+    pub fn forward(&self, tokens: &Tokens, device: &Device) -> Context {
         let batch = tokens.lengths.len();
-        let [_, reference_rows, _] = references.dims();
-        let [reference_tokens, width] = self.reference_positions.dims();
-        let slots = reference_rows / reference_tokens;
-
+        let [_, width] = self.empty.dims();
         let ids: Tensor<1, Int> = Tensor::from_data(
             TensorData::new(tokens.ids.clone(), [tokens.ids.len()]),
-            &device,
+            device,
         );
         let mut x = self
             .tokens
@@ -134,46 +113,32 @@ impl TextEncoder {
             .select(0, ids)
             .reshape([batch, self.max_tokens, width])
             + self.positions.val().unsqueeze();
-        let seen = |row: usize, count: usize| if row < count { 0.0 } else { f32::NEG_INFINITY };
-        let mut text_bias = Vec::with_capacity(batch * self.max_tokens);
-        for &length in &tokens.lengths {
-            text_bias.extend((0..self.max_tokens).map(|row| seen(row, length)));
-        }
-        let text_bias: Tensor<2> = Tensor::from_data(
-            TensorData::new(text_bias, [batch, self.max_tokens]),
-            &device,
-        );
+        let per_token = |real: f32, padding: f32| -> Tensor<2> {
+            let mut values = Vec::with_capacity(batch * self.max_tokens);
+            for &length in &tokens.lengths {
+                let value = |row| if row < length { real } else { padding };
+                values.extend((0..self.max_tokens).map(value));
+            }
+            Tensor::from_data(TensorData::new(values, [batch, self.max_tokens]), device)
+        };
+        let bias = per_token(0.0, f32::NEG_INFINITY);
         for block in &self.blocks {
             let h = block.norm_attention.forward(x.clone());
-            x = x + block.attention.forward(h, None, Some(text_bias.clone()));
+            x = x + block.attention.forward(h, None, Some(bias.clone()));
             let h = block.norm_mlp.forward(x.clone());
             x = x + block.mlp.forward(h);
         }
         let text = self.norm.forward(x);
-
-        let places = self.reference_positions.val().repeat_dim(0, slots);
-        let references = self.reference.forward(references) + places.unsqueeze();
-        let mut reference_bias = Vec::with_capacity(batch * reference_rows);
-        for &count in reference_counts {
-            reference_bias
-                .extend((0..reference_rows).map(|row| seen(row, count * reference_tokens)));
-        }
-        let reference_bias = Tensor::from_data(
-            TensorData::new(reference_bias, [batch, reference_rows]),
-            &device,
-        );
-
         let empty = self.empty.val().unsqueeze::<3>().repeat_dim(0, batch);
-        super::transformer::Context {
-            tokens: Tensor::cat(vec![empty, text, references], 1),
-            bias: Tensor::cat(
-                vec![
-                    Tensor::zeros([batch, 1], &device),
-                    text_bias,
-                    reference_bias,
-                ],
-                1,
-            ),
+
+        let counts: Vec<f32> = tokens.lengths.iter().map(|&n| 1.0 / (n + 1) as f32).collect();
+        let counts = Tensor::<2>::from_data(TensorData::new(counts, [batch, 1]), device);
+        let real = per_token(1.0, 0.0).unsqueeze_dim::<3>(2);
+        let sum = (text.clone() * real).sum_dim(1) + empty.clone();
+        Context {
+            tokens: Tensor::cat(vec![empty, text], 1),
+            bias: Tensor::cat(vec![Tensor::zeros([batch, 1], device), bias], 1),
+            pooled: sum.reshape([batch, width]) * counts,
         }
     }
 }

@@ -9,7 +9,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use kinora_kernels::{Rotary, gate_residual, norm_modulate};
 
-use super::config::{MiniConfig, TransformerConfig};
+use super::config::TransformerConfig;
 use crate::layers::{
     CrossAttention, KeyValue, Linear, Mlp, SelfAttention, fourier_features, rotary_3d,
 };
@@ -20,6 +20,8 @@ const POSITION_OCTAVES: usize = 4;
 const TIME_OCTAVES: usize = 8;
 /// Seconds that the clock features span before they repeat.
 const CLOCK_SPAN_SECS: f32 = 16.0;
+/// Below this noise level the velocity is that of this level: it must not divide by nothing.
+const LEAST_SIGMA: f32 = 0.05;
 /// Shift, scale and gate of attention and of the perceptron.
 const MODULATIONS: usize = 6;
 
@@ -30,6 +32,8 @@ pub struct Context {
     pub tokens: Tensor<3>,
     /// `[batch, context_tokens]`: 0 for a token that counts, `-inf` for padding.
     pub bias: Tensor<2>,
+    /// `[batch, width]`: mean of the tokens that count.
+    pub pooled: Tensor<2>,
 }
 
 /// A context with the keys and values of every block.
@@ -37,6 +41,19 @@ pub struct Context {
 pub struct PreparedContext {
     blocks: Vec<KeyValue>,
     bias: Tensor<2>,
+    /// `[batch, width]`, added to the embedding of the time.
+    pooled: Tensor<2>,
+}
+
+/// Channels that go in and come out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Channels {
+    /// Of what is denoised.
+    pub latents: usize,
+    /// Of what lies beside each latent token and is given.
+    pub condition: usize,
+    /// Of a context token.
+    pub context: usize,
 }
 
 #[derive(Module, Debug)]
@@ -96,13 +113,19 @@ impl Block {
     }
 }
 
-/// Predicts the velocity `noise − latents` of rectified flow (Liu et al., 2022).
+/// Gives the velocity `noise − latents` of rectified flow (Liu et al., 2022).
+///
+/// The network itself predicts clean latents, and the velocity follows from them: the noise of a
+/// token need not pass through it ("Back to Basics", Li and He, 2025). The prompt comes in twice: token
+/// by token through cross-attention, and as one vector through the adaptive norms (as in Stable
+/// Diffusion 3, Esser et al., 2024), by which a small network learns what concerns the whole picture.
 #[derive(Module, Debug)]
 pub struct Transformer {
     embed: Linear,
     embed_position: Linear,
     embed_time: Mlp,
     time_in: Linear,
+    embed_pooled: Linear,
     modulation: Linear,
     blocks: Vec<Block>,
     out_modulation: Linear,
@@ -112,31 +135,32 @@ pub struct Transformer {
 
 impl Transformer {
     /// A network that predicts zero.
-    pub fn new(config: &MiniConfig, device: &Device) -> Self {
-        let sizes = &config.transformer;
+    pub fn new(sizes: &TransformerConfig, channels: Channels, device: &Device) -> Self {
         let width = sizes.width;
-        let channels = config.autoencoder.latent_channels;
+        let inputs = channels.latents + channels.condition;
         Self {
-            embed: Linear::new(channels, width, 1.0, device),
+            embed: Linear::new(inputs, width, 1.0, device),
             embed_position: Linear::new(2 * 2 * POSITION_OCTAVES, width, 0.5, device),
             time_in: Linear::new(2 * 2 * TIME_OCTAVES, width, 1.0, device),
             embed_time: Mlp::new(width, width, 1.0, device),
+            embed_pooled: Linear::new(channels.context, width, 1.0, device),
             modulation: Linear::new(width, MODULATIONS * width, 0.1, device),
             blocks: (0..sizes.depth)
-                .map(|_| Block::new(sizes, config.text.width, device))
+                .map(|_| Block::new(sizes, channels.context, device))
                 .collect(),
             out_modulation: Linear::new(width, 2 * width, 0.1, device),
-            out: Linear::zeros(width, channels, device),
+            out: Linear::zeros(width, channels.latents, device),
             heads: sizes.heads,
         }
     }
 
     /// Multiply-adds of the linear layers for one latent token, without the context's.
     pub fn products_per_token(&self) -> usize {
-        let [channels, width] = self.embed.weight.dims();
+        let [inputs, width] = self.embed.weight.dims();
+        let [_, outputs] = self.out.weight.dims();
         let hidden = self.blocks.first().map_or(0, |block| block.mlp.hidden());
         let block = 6 * width * width + 2 * width * hidden;
-        2 * channels * width + self.blocks.len() * block
+        (inputs + outputs) * width + self.blocks.len() * block
     }
 
     /// Computes what every sampling step of the same context shares.
@@ -148,18 +172,21 @@ impl Transformer {
                 .map(|block| block.cross.key_value(context.tokens.clone()))
                 .collect(),
             bias: context.bias.clone(),
+            pooled: self.embed_pooled.forward(context.pooled.clone()),
         }
     }
 
     /// # Shapes
     ///
     /// - `latents`: `[batch, channels, frames, height, width]`
+    /// - `condition`: `[batch, condition_channels, frames, height, width]`
     /// - `timesteps`: `[batch, frames]`, 0 = clean, 1 = noise
     /// - `clock_secs`: `[batch, frames]`, seconds since the clip began
     /// - output: velocity, as `latents`
     pub fn forward(
         &self,
         latents: Tensor<5>,
+        condition: Tensor<5>,
         timesteps: &[f32],
         clock_secs: &[f32],
         context: &PreparedContext,
@@ -170,9 +197,11 @@ impl Transformer {
         assert_eq!(timesteps.len(), groups, "one timestep per latent frame");
         assert_eq!(clock_secs.len(), groups, "one time per latent frame");
 
-        let tokens = latents
+        let inputs = Tensor::cat(vec![latents.clone(), condition], 1);
+        let input_channels = inputs.dims()[1];
+        let tokens = inputs
             .permute([0, 2, 3, 4, 1])
-            .reshape([groups, height * width, channels]);
+            .reshape([groups, height * width, input_channels]);
         let position = self
             .embed_position
             .forward(positions(height, width, &device));
@@ -180,8 +209,10 @@ impl Transformer {
 
         let time = self.time_in.forward(times(timesteps, clock_secs, &device));
         let time = time.clone() + self.embed_time.forward(time);
-        let time = burn::tensor::activation::silu(time);
         let channels_inner = x.dims()[2];
+        let time = time.reshape([batch, frames, channels_inner])
+            + context.pooled.clone().unsqueeze_dim::<3>(1);
+        let time = burn::tensor::activation::silu(time.reshape([groups, channels_inner]));
         let modulation =
             self.modulation
                 .forward(time.clone())
@@ -197,10 +228,17 @@ impl Transformer {
         let shift = out.clone().narrow(1, 0, channels_inner);
         let scale = out.narrow(1, channels_inner, channels_inner);
         let x = norm_modulate(x, shift, scale, NORM_EPSILON);
-        self.out
+        let clean = self
+            .out
             .forward(x)
             .reshape([batch, frames, height, width, channels])
-            .permute([0, 4, 1, 2, 3])
+            .permute([0, 4, 1, 2, 3]);
+        let rates: Vec<f32> = timesteps
+            .iter()
+            .map(|sigma| 1.0 / sigma.max(LEAST_SIGMA))
+            .collect();
+        let rates = TensorData::new(rates, [batch, 1, frames, 1, 1]);
+        (latents - clean) * Tensor::from_data(rates, &device)
     }
 }
 

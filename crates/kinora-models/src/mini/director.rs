@@ -1,0 +1,102 @@
+//! Samples the layout of a whole clip from the director, window by window.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use kinora_sampling::{Step, euler, shifted_sigmas, steps};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+use super::layout::{
+    DIRECTOR_CONDITIONS, FRAME_VALUES, Places, director_condition, places_of,
+};
+use super::transformer::{PreparedContext, Transformer};
+use crate::weights::floats;
+use crate::{ClipShape, Error};
+
+/// Latent frames that the director sees at once.
+pub const DIRECTOR_FRAMES: usize = 16;
+/// Latent frames of the window before that it goes on from.
+pub const DIRECTOR_OVERLAP: usize = 5;
+const STEPS: usize = 12;
+/// Keeps the director's noise apart from that of the latents.
+const NOISE_STREAM: u64 = 1 << 40;
+
+/// What is to be directed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Direction {
+    /// Slots that are filled.
+    pub(super) subjects: usize,
+    pub(super) clip: ClipShape,
+    pub(super) frames_per_latent: usize,
+    pub(super) frames_per_second: usize,
+}
+
+/// Places of the subjects in every frame of every latent frame.
+///
+/// # Errors
+///
+/// [`Error::NotANumber`]
+pub(super) fn direct(
+    director: &Transformer,
+    context: &PreparedContext,
+    direction: &Direction,
+    device: &Device,
+) -> Result<Vec<Places>, Error> {
+    let total = direction.clip.latent_frames;
+    let channels = direction.frames_per_latent * FRAME_VALUES;
+    let condition = director_condition(direction.subjects, direction.clip.size);
+    let secs_per_latent = direction.frames_per_latent as f32 / direction.frames_per_second as f32;
+
+    let mut path = Vec::with_capacity(total * direction.frames_per_latent);
+    let mut known: Option<Tensor<5>> = None;
+    let mut done = 0;
+    while done < total {
+        let overlap = known.as_ref().map_or(0, |known| known.dims()[2]);
+        let start = done - overlap;
+        let frames = DIRECTOR_FRAMES.min(total - start);
+        let noise: Vec<Tensor<5>> = (done..start + frames)
+            .map(|frame| noise(channels, direction.clip.seed, frame, device))
+            .collect();
+        let mut x = Tensor::cat(known.take().into_iter().chain(noise).collect(), 2);
+        let clock: Vec<f32> = (start..start + frames)
+            .map(|frame| frame as f32 * secs_per_latent)
+            .collect();
+        let beside = Tensor::<1>::from_floats(condition, device)
+            .reshape([1, DIRECTOR_CONDITIONS, 1, 1, 1])
+            .repeat_dim(2, frames);
+        for Step { sigma, next_sigma } in steps(&shifted_sigmas(STEPS, 1.0)) {
+            let mut sigmas = vec![sigma; frames];
+            sigmas[..overlap].fill(0.0);
+            let velocity = director.forward(x.clone(), beside.clone(), &sigmas, &clock, context);
+            let new = frames - overlap;
+            let moved = euler(
+                x.clone().narrow(2, overlap, new),
+                velocity.narrow(2, overlap, new),
+                Step { sigma, next_sigma },
+            );
+            x = if overlap == 0 {
+                moved
+            } else {
+                Tensor::cat(vec![x.narrow(2, 0, overlap), moved], 2)
+            };
+        }
+        let new = x.clone().narrow(2, overlap, frames - overlap);
+        let values = floats(new.permute([0, 2, 3, 4, 1]));
+        if values.iter().any(|value| !value.is_finite()) {
+            return Err(Error::NotANumber("director"));
+        }
+        path.extend(values.chunks_exact(FRAME_VALUES).map(|v| places_of(v, direction.subjects)));
+        done = start + frames;
+        let keep = DIRECTOR_OVERLAP.min(frames);
+        known = Some(x.narrow(2, frames - keep, keep));
+    }
+    Ok(path)
+}
+
+/// Noise of one latent frame, a function of seed and place alone.
+fn noise(channels: usize, seed: u64, latent_frame: usize, device: &Device) -> Tensor<5> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(NOISE_STREAM + latent_frame as u64);
+    let values: Vec<f32> = (0..channels).map(|_| StandardNormal.sample(&mut rng)).collect();
+    Tensor::from_data(TensorData::new(values, [1, channels, 1, 1, 1]), device)
+}

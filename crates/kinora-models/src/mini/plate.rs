@@ -1,0 +1,238 @@
+//! The plate: pictures of the named subjects drawn at their places over grey, which the denoiser
+//! sees beside the latents.
+//!
+//! It says what is where; light, shadow, reflection, style, motion of the limbs and all that surrounds
+//! the subjects is the denoiser's. Spatially aligned references are what Paint-by-Example and AnyDoor
+//! (Chen et al., 2023) give their networks.
+
+use super::layout::{Place, Places};
+use super::lexicon::PICTURE_SIZE;
+
+/// Cells in each direction of a patch whose coverage the denoiser is told.
+const CELLS: usize = 4;
+/// Coverage values of each patch.
+pub const COVERAGE: usize = CELLS * CELLS;
+/// Halvings of a picture, so that small ones do not flicker.
+const LEVELS: usize = 4;
+
+/// A picture and its halves, premultiplied RGBA.
+#[derive(Debug, Clone)]
+pub struct Picture {
+    levels: Vec<Vec<[f32; 4]>>,
+}
+
+impl Picture {
+    /// From [`PICTURE_SIZE`]² pixels of premultiplied RGBA.
+    pub fn new(rgba: &[u8]) -> Self {
+        let first = rgba
+            .chunks_exact(4)
+            .map(|p| [0, 1, 2, 3].map(|channel| f32::from(p[channel]) / 255.0));
+        let mut levels: Vec<Vec<[f32; 4]>> = vec![first.collect()];
+        let mut side = PICTURE_SIZE;
+        while levels.len() < LEVELS {
+            let finer = &levels[levels.len() - 1];
+            let mean = |i: usize| {
+                let corner = i / (side / 2) * 2 * side + i % (side / 2) * 2;
+                let four = [corner, corner + 1, corner + side, corner + side + 1];
+                [0, 1, 2, 3].map(|channel| {
+                    0.25 * four.iter().map(|&at| finer[at][channel]).sum::<f32>()
+                })
+            };
+            let halved = (0..side * side / 4).map(mean).collect();
+            levels.push(halved);
+            side /= 2;
+        }
+        Self { levels }
+    }
+
+    /// The halving that suits a picture of `side` pixels on the frame.
+    fn level_for(&self, side: f32) -> usize {
+        let exact = (PICTURE_SIZE as f32 / side.max(1.0)).log2();
+        (exact.round().max(0.0) as usize).min(LEVELS - 1)
+    }
+
+    /// Linear sample at `u` across and `v` down, 0 to 1; transparent outside.
+    fn sample(&self, level: usize, u: f32, v: f32) -> [f32; 4] {
+        let side = PICTURE_SIZE >> level;
+        let (x, y) = (u * side as f32 - 0.5, v * side as f32 - 0.5);
+        let (left, top) = (x.floor(), y.floor());
+        let (part_x, part_y) = (x - left, y - top);
+        let mut sum = [0.0; 4];
+        for (dy, wy) in [(0, 1.0 - part_y), (1, part_y)] {
+            for (dx, wx) in [(0, 1.0 - part_x), (1, part_x)] {
+                let (column, row) = (left as i32 + dx, top as i32 + dy);
+                let inside = 0..side as i32;
+                if inside.contains(&column) && inside.contains(&row) {
+                    let pixel = self.levels[level][row as usize * side + column as usize];
+                    for (sum, value) in sum.iter_mut().zip(pixel) {
+                        *sum += value * wx * wy;
+                    }
+                }
+            }
+        }
+        sum
+    }
+}
+
+/// Pixels and coverage of latent frames, patch by patch.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plate {
+    /// RGB in −1 to 1, `[latent_frames, height, width, patch_frames · patch² · 3]`.
+    pub patches: Vec<f32>,
+    /// How much of each cell the subjects cover, `[latent_frames, height, width, COVERAGE]`.
+    pub coverage: Vec<f32>,
+}
+
+/// Sizes of a plate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlateSize {
+    /// Pixels of a frame, `[width, height]`.
+    pub frame: [usize; 2],
+    /// Pixels of a patch in each direction.
+    pub patch: usize,
+    /// Frames of a patch.
+    pub patch_frames: usize,
+}
+
+impl Plate {
+    /// Draws `frames`, a whole number of patches of them, with the pictures of their slots.
+    ///
+    /// # Panics
+    ///
+    /// If a slot with a place has no picture.
+    pub fn draw(size: PlateSize, pictures: &[&Picture], frames: &[Places]) -> Self {
+        let mut plate = Self::default();
+        for patch in frames.chunks_exact(size.patch_frames) {
+            let drawn: Vec<Vec<[f32; 4]>> = patch
+                .iter()
+                .map(|places| frame(size.frame, pictures, places))
+                .collect();
+            plate.push(size, &drawn);
+        }
+        plate
+    }
+
+    /// Appends one latent frame.
+    fn push(&mut self, size: PlateSize, frames: &[Vec<[f32; 4]>]) {
+        let [width, height] = size.frame;
+        let cell = size.patch / CELLS;
+        let share = 1.0 / (cell * cell * frames.len()) as f32;
+        for top in (0..height).step_by(size.patch) {
+            for left in (0..width).step_by(size.patch) {
+                let mut coverage = [0.0; COVERAGE];
+                for frame in frames {
+                    for line in 0..size.patch {
+                        let row = &frame[(top + line) * width + left..][..size.patch];
+                        for (column, [r, g, b, alpha]) in row.iter().enumerate() {
+                            // Over grey, which is zero.
+                            let colours = [r, g, b].map(|&value| 2.0 * value - alpha);
+                            self.patches.extend(colours);
+                            coverage[line / cell * CELLS + column / cell] += alpha * share;
+                        }
+                    }
+                }
+                self.coverage.extend(coverage);
+            }
+        }
+    }
+}
+
+/// One frame in premultiplied RGBA, transparent where there is nothing. Later slots lie behind.
+fn frame(size: [usize; 2], pictures: &[&Picture], places: &Places) -> Vec<[f32; 4]> {
+    let mut pixels = vec![[0.0; 4]; size[0] * size[1]];
+    for (slot, place) in places.iter().enumerate().rev() {
+        if let Some(place) = place {
+            draw(&mut pixels, size, pictures[slot], place);
+        }
+    }
+    pixels
+}
+
+fn draw(pixels: &mut [[f32; 4]], [width, height]: [usize; 2], picture: &Picture, place: &Place) {
+    let unit = width.min(height) as f32;
+    let centre = [place.center[0] * width as f32, place.center[1] * height as f32];
+    let sides = place.sides.map(|side| (side * unit).max(1.0));
+    let level = picture.level_for(sides[0].max(sides[1]));
+    let (sin, cos) = place.rotation.sin_cos();
+    let mirror = if place.is_flipped { -1.0 } else { 1.0 };
+    let reach = [
+        0.5 * (sides[0] * cos.abs() + sides[1] * sin.abs()) + 1.0,
+        0.5 * (sides[0] * sin.abs() + sides[1] * cos.abs()) + 1.0,
+    ];
+    let span = |axis: usize, end: usize| {
+        let clip = |at: f32| (at.max(0.0) as usize).min(end);
+        clip(centre[axis] - reach[axis])..clip(centre[axis] + reach[axis] + 1.0)
+    };
+    for row in span(1, height) {
+        for column in span(0, width) {
+            let (dx, dy) = (column as f32 + 0.5 - centre[0], row as f32 + 0.5 - centre[1]);
+            let u = (dx * cos + dy * sin) / sides[0] * mirror + 0.5;
+            let v = (dy * cos - dx * sin) / sides[1] + 0.5;
+            if !(-0.05..1.05).contains(&u) || !(-0.05..1.05).contains(&v) {
+                continue;
+            }
+            let over = picture.sample(level, u, v);
+            for (value, new) in pixels[row * width + column].iter_mut().zip(over) {
+                *value = *value * (1.0 - over[3]) + new;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: PlateSize = PlateSize {
+        frame: [64, 32],
+        patch: 16,
+        patch_frames: 2,
+    };
+
+    fn red() -> Picture {
+        Picture::new(&[255, 0, 0, 255].repeat(PICTURE_SIZE * PICTURE_SIZE))
+    }
+
+    fn place(center: [f32; 2]) -> Place {
+        Place {
+            center,
+            sides: [0.5, 0.5],
+            rotation: 0.0,
+            is_flipped: false,
+        }
+    }
+
+    #[test]
+    fn a_picture_covers_its_place_alone() {
+        // 16 pixels in each direction around (24, 8): just the second patch of the first row.
+        let places: Places = [Some(place([24.0 / 64.0, 0.25])), None];
+        let plate = Plate::draw(SIZE, &[&red()], &[places; 2]);
+        let values = SIZE.patch_frames * SIZE.patch * SIZE.patch * 3;
+        assert_eq!(plate.patches.len(), 8 * values);
+        assert_eq!(plate.coverage.len(), 8 * COVERAGE);
+        for (index, patch) in plate.coverage.chunks(COVERAGE).enumerate() {
+            let covered = patch.iter().sum::<f32>() / COVERAGE as f32;
+            let expected = f32::from(u8::from(index == 1));
+            assert!((covered - expected).abs() < 0.03, "{index}: {covered}");
+        }
+        let middle = &plate.patches[values + (8 * 16 + 8) * 3..][..3];
+        assert_eq!(middle, [1.0, -1.0, -1.0]);
+        assert!(plate.patches[..values].iter().all(|value| value.abs() < 0.6));
+    }
+
+    #[test]
+    fn places_outside_the_frame_draw_nothing() {
+        let places: Places = [Some(place([-3.0, 9.0])), Some(place([4.0, 0.5]))];
+        let red = red();
+        let plate = Plate::draw(SIZE, &[&red, &red], &[places; 2]);
+        assert!(plate.coverage.iter().all(|&value| value == 0.0));
+    }
+
+    #[test]
+    fn the_first_subject_lies_in_front() {
+        let blue = Picture::new(&[0, 0, 255, 255].repeat(PICTURE_SIZE * PICTURE_SIZE));
+        let here = Some(place([0.5, 0.5]));
+        let pixels = frame([64, 32], &[&red(), &blue], &[here, here]);
+        assert_eq!(pixels[16 * 64 + 32], [1.0, 0.0, 0.0, 1.0]);
+    }
+}
