@@ -29,7 +29,7 @@ mod vocabulary;
 mod weather;
 
 pub use camera::Camera;
-pub use caption::{Caption, Captions, Fact, Language, captions};
+pub use caption::{Caption, Captions, Fact, Language, captions, everyday_names};
 pub use error::{Error, Result};
 pub use index::{Class, Entry};
 pub use motion::{GRAVITY, Motion, RESTITUTION};

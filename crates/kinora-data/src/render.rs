@@ -327,7 +327,10 @@ mod tests {
                         inside += change;
                     }
                 }
-                assert!(all > 0.0 && inside > 0.8 * all, "{motion:?}: {inside} of {all}");
+                assert!(
+                    all > 0.0 && inside > 0.8 * all,
+                    "{motion:?}: {inside} of {all}"
+                );
             }
         }
     }

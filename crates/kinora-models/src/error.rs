@@ -56,7 +56,9 @@ pub enum Error {
         limit: usize,
     },
     /// A network gave something that is not a number.
-    #[error("the {0} gave values that are not numbers; the weights are damaged or the device failed")]
+    #[error(
+        "the {0} gave values that are not numbers; the weights are damaged or the device failed"
+    )]
     NotANumber(&'static str),
     /// The tokenizer failed.
     #[error("tokenizer: {0}")]

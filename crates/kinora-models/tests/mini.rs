@@ -3,10 +3,11 @@
 use burn::tensor::{Device, Distribution, Tensor, Tolerance};
 use kinora_models::mini::autoencoder::{Autoencoder, DecodeState};
 use kinora_models::mini::config::{AutoencoderConfig, TextConfig, TransformerConfig};
-use kinora_models::mini::lexicon::{Entry, Lexicon, REFERENCE_TOKENS};
-use kinora_models::mini::transformer::{Context, Transformer};
+use kinora_models::mini::lexicon::{Entry, Lexicon, PICTURE_VALUES};
+use kinora_models::mini::plate::COVERAGE;
+use kinora_models::mini::transformer::Context;
 use kinora_models::mini::{Mini, MiniConfig, MiniNetworks};
-use kinora_models::{Error, VideoModel, Window};
+use kinora_models::{ClipShape, Error, VideoModel, Window};
 use tokenizers::Tokenizer;
 use tokenizers::models::wordlevel::WordLevel;
 
@@ -23,7 +24,11 @@ fn config() -> MiniConfig {
         .with_width(64)
         .with_depth(2)
         .with_heads(2);
-    MiniConfig::new(autoencoder, text, transformer)
+    let director = TransformerConfig::new()
+        .with_width(32)
+        .with_depth(1)
+        .with_heads(2);
+    MiniConfig::new(autoencoder, text, transformer, director)
 }
 
 fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
@@ -128,7 +133,7 @@ fn autoencoder_is_causal() {
 fn a_batch_equals_its_items() {
     let device = Device::flex();
     let config = config();
-    let model = Transformer::new(&config, &device);
+    let model = MiniNetworks::transformer(&config, &device);
     let mut tensors = kinora_models::weights::collect(&model, "t");
     let out = tensors.get_mut("t.out.weight").unwrap();
     for (i, value) in out.data.iter_mut().enumerate() {
@@ -137,10 +142,13 @@ fn a_batch_equals_its_items() {
     let model = kinora_models::weights::assign(model, "t", &tensors).unwrap();
 
     let latents = random([2, 8, 3, 2, 4], &device);
+    let condition = random([2, 8 + COVERAGE, 3, 2, 4], &device);
     let tokens = random([2, 9, 32], &device);
+    let pooled = random([2, 32], &device);
     let context = |from: usize, n: usize| Context {
         tokens: tokens.clone().narrow(0, from, n),
         bias: Tensor::zeros([n, 9], &device),
+        pooled: pooled.clone().narrow(0, from, n),
     };
     let (timesteps, clock) = (
         [0.0, 0.5, 0.9, 0.3, 0.3, 0.3],
@@ -148,6 +156,7 @@ fn a_batch_equals_its_items() {
     );
     let both = model.forward(
         latents.clone(),
+        condition.clone(),
         &timesteps,
         &clock,
         &model.prepare(&context(0, 2)),
@@ -156,6 +165,7 @@ fn a_batch_equals_its_items() {
     for item in 0..2 {
         let one = model.forward(
             latents.clone().narrow(0, item, 1),
+            condition.clone().narrow(0, item, 1),
             &timesteps[item * 3..][..3],
             &clock[item * 3..][..3],
             &model.prepare(&context(item, 1)),
@@ -164,8 +174,7 @@ fn a_batch_equals_its_items() {
     }
 }
 
-fn model(device: &Device) -> Mini {
-    let config = config();
+fn tokenizer() -> Tokenizer {
     let vocabulary = [("[UNK]", 0), ("koala", 1), ("waves", 2)]
         .map(|(word, id)| (word.to_owned(), id))
         .into_iter()
@@ -177,26 +186,38 @@ fn model(device: &Device) -> Mini {
         .unwrap();
     let mut tokenizer = Tokenizer::new(words);
     tokenizer.with_pre_tokenizer(Some(tokenizers::pre_tokenizers::whitespace::Whitespace));
+    tokenizer
+}
+
+fn model(device: &Device) -> Mini {
+    let config = config();
     let entries = vec![Entry {
         name: "koala".into(),
-        phrases: vec!["考拉".into()],
+        phrases: vec!["koala".into(), "考拉".into()],
+        tags: Vec::new(),
     }];
-    let latents = vec![0.5; REFERENCE_TOKENS * 8];
     let networks = MiniNetworks::new(&config, device);
-    let lexicon = Lexicon::new(entries, latents);
+    let lexicon = Lexicon::new(entries, vec![200; PICTURE_VALUES]);
     Mini::new(
         "test",
         String::new(),
         config,
         networks,
-        tokenizer,
+        tokenizer(),
         lexicon,
         device,
     )
 }
 
 fn velocity(model: &Mini, latents: Tensor<5>) -> Tensor<5> {
-    let text = model.encode_text("a koala waves").unwrap();
+    let prompt = "a koala waves";
+    let clip = ClipShape {
+        size: [64, 48],
+        latent_frames: 20,
+        seed: 1,
+    };
+    let text = model.encode_text(prompt).unwrap();
+    let text = model.plan(prompt, text, clip).unwrap();
     let window = Window {
         latents,
         timesteps: &[0.0, 0.7],
@@ -236,7 +257,7 @@ fn damaged_weight_files_are_errors() {
     let mut lying = bytes.clone();
     lying[..8].copy_from_slice(&u64::MAX.to_le_bytes());
     assert!(Mini::from_bytes(&lying, &device).is_err());
-    let name = b"lexicon.latents";
+    let name = b"lexicon.pictures";
     let at = bytes.windows(name.len()).position(|w| w == name).unwrap();
     let mut foreign = bytes.clone();
     foreign[at] = b'L';
@@ -253,4 +274,56 @@ fn too_long_a_prompt_is_an_error() {
         matches!(error, Error::PromptLength { got: 7, limit: 6 }),
         "{error}"
     );
+}
+
+#[test]
+fn sizes_that_no_network_can_have_are_errors() {
+    config().validate().unwrap();
+    let broken: [fn(&mut MiniConfig); 7] = [
+        |config| config.transformer.heads = 0,
+        |config| config.director.width = 33,
+        |config| config.text.width = 0,
+        |config| config.autoencoder.patch = 6,
+        |config| config.autoencoder.latent_channels = usize::MAX,
+        |config| config.window = 1,
+        |config| config.sizes = vec![[100, 96]],
+    ];
+    for (index, spoil) in broken.iter().enumerate() {
+        let mut config = config();
+        spoil(&mut config);
+        assert!(config.validate().is_err(), "{index}");
+    }
+}
+
+/// A plan is the same however the clip is cut, and the subject that a prompt names changes the flow.
+#[test]
+fn a_named_subject_reaches_the_denoiser() {
+    let device = Device::flex();
+    let model = model(&device);
+    let networks = model.networks();
+    let mut tensors = kinora_models::weights::collect(networks, "m");
+    let out = tensors.get_mut("m.transformer.out.weight").unwrap();
+    for (i, value) in out.data.iter_mut().enumerate() {
+        *value = (i % 5) as f32 * 0.1 - 0.2;
+    }
+    let awake = kinora_models::weights::assign(networks.clone(), "m", &tensors).unwrap();
+    let model = Mini::new(
+        "test",
+        String::new(),
+        config(),
+        awake,
+        tokenizer(),
+        model.lexicon().clone(),
+        &device,
+    );
+    let latents = random([1, 8, 2, 3, 4], &device);
+    let planned = velocity(&model, latents.clone());
+    let window = Window {
+        latents,
+        timesteps: &[0.0, 0.7],
+        first_latent_frame: 3,
+    };
+    let unplanned = model.velocity(window, &model.encode_text("a koala waves").unwrap());
+    let change = (planned - unplanned).abs().max().into_scalar::<f32>();
+    assert!(change > 1e-3, "{change}");
 }

@@ -2,18 +2,19 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
 use kinora_data::{Pack, Split};
 use kinora_kernels::{Activation, Precision, linear};
 use kinora_models::mini::autoencoder::{Autoencoder, DecodeState};
-use kinora_models::weights;
+use kinora_models::weights::{self, TensorMap};
 use serde_json::json;
 
-use crate::corpus::{Corpus, Shape};
-use crate::run::{Run, StepMetrics};
+use crate::corpus::{ClipBatch, Corpus, Shape};
+use crate::descent::{Course, Descent, Slope};
+use crate::run::Run;
 use crate::{AutoencoderRun, Error, Optimizer};
 
 /// Rounds of subspace iteration; each multiplies the gap between kept and dropped directions.
@@ -42,66 +43,56 @@ pub fn train(
     };
     device.seed(config.run.seed);
     let training_device = device.clone().autodiff();
-    let fresh = Autoencoder::new(&config.model, &training_device);
+    let fresh = Autoencoder::new(&config.model, &training_device).freeze_basis();
 
-    let (mut model, mut optimizer, mut step) = match run.resume()? {
-        Some((step, tensors)) => {
-            let model = weights::assign(fresh, "model", &tensors)?.freeze_basis();
-            let optimizer = Optimizer::from_tensors(&model, step, &tensors);
-            (model, optimizer, step)
-        }
-        None => {
-            let model = first_model(config, fresh, &run, &corpus, device)?.freeze_basis();
-            (model, Optimizer::default(), 0)
-        }
+    let course = AutoencoderCourse {
+        config,
+        corpus: &corpus,
+        device,
     };
-    if step == 0 {
+    let descent = Descent::open(&mut run, fresh, |run, fresh| {
+        Ok(first_model(config, fresh, run, &corpus, device)?.freeze_basis())
+    })?;
+    if descent.step == 0 {
         // The linear code is settled: from here on other runs can build on it.
-        save(&run, step, &model, &optimizer)?;
-        let (psnr, ssim) = evaluate(&model.valid(), &corpus, device);
+        descent.save(&run, TensorMap::new())?;
+        let (psnr, ssim) = evaluate(&descent.network.valid(), &corpus, device);
         run.say(&format!(
             "held-out before training: {psnr:.2} dB, SSIM {ssim:.3}"
         ));
     }
-
-    let batches = corpus.stream(step..config.run.steps, move |_| shape);
-    while step < config.run.steps && run.progress(step) < 1.0 {
-        let Ok(batch) = batches.recv() else { break };
-        step += 1;
-        device.seed(config.run.seed ^ u64::from(step));
-        let patches = batch.patches(device);
-        let tokens: usize = patches.dims()[..4].iter().product();
-        let flops = 6.0 * tokens as f64 * model.decoder_products_per_token() as f64;
-        let loss = loss(&model, patches, config.latent_noise);
-        let value = loss.clone().into_scalar::<f32>();
-        let grads = loss.backward();
-        let learning_rate = config.optimizer.learning_rate_at(step, run.progress(step));
-        let (next, gradient_norm) = optimizer.step(model, &grads, &config.optimizer, learning_rate);
-        model = next;
-        run.record(StepMetrics {
-            step,
-            loss: value,
-            gradient_norm,
-            learning_rate,
-            tokens,
-            flops,
-        })?;
-        let (checkpoint, samples) = run.due(step);
-        let stopping = stop.load(Ordering::Relaxed);
-        if checkpoint || stopping {
-            save(&run, step, &model, &optimizer)?;
-        }
-        if stopping {
-            return Err(Error::Stopped);
-        }
-        if samples {
-            report(&mut run, step, &model, &optimizer, &corpus, device)?;
-        }
-    }
-    save(&run, step, &model, &optimizer)?;
-    report(&mut run, step, &model, &optimizer, &corpus, device)?;
-    run.finish();
+    let batches = corpus.stream(descent.step..config.run.steps, move |_| shape);
+    descent.follow(&course, &mut run, &config.optimizer, &batches, stop)?;
     Ok(())
+}
+
+struct AutoencoderCourse<'a> {
+    config: &'a AutoencoderRun,
+    corpus: &'a Corpus,
+    device: &'a Device,
+}
+
+impl Course for AutoencoderCourse<'_> {
+    type Network = Autoencoder;
+
+    fn slope(&self, network: &Autoencoder, batch: ClipBatch, step: u32) -> Result<Slope, Error> {
+        self.device.seed(self.config.run.seed ^ u64::from(step));
+        let patches = batch.patches(self.device);
+        Ok(Slope {
+            tokens: patches.dims()[..4].iter().product(),
+            products_per_token: network.decoder_products_per_token(),
+            loss: loss(network, patches, self.config.latent_noise),
+        })
+    }
+
+    fn report(
+        &self,
+        run: &mut Run,
+        descent: &Descent<Autoencoder>,
+        _finished: bool,
+    ) -> Result<(), Error> {
+        report(run, descent, self.corpus, self.device)
+    }
 }
 
 /// What a run starts with: the autoencoder of a model file, or a fresh network around a fitted code.
@@ -151,12 +142,6 @@ pub fn load(folder: &Path, device: &Device) -> Result<(Autoencoder, AutoencoderR
     let model = weights::assign(fresh, "model", &tensors)?;
     let optimizer = Optimizer::from_tensors(&model, step, &tensors);
     Ok((optimizer.averaged(model), config))
-}
-
-fn save(run: &Run, step: u32, model: &Autoencoder, optimizer: &Optimizer) -> Result<(), Error> {
-    let mut tensors = optimizer.to_tensors();
-    tensors.extend(weights::collect(model, "model"));
-    run.checkpoint(step, &tensors)
 }
 
 /// Absolute plus squared error of the decoded clip. The decoder sees slightly noisy latents, as the
@@ -323,13 +308,11 @@ fn mean_ssim(a: Tensor<5>, b: Tensor<5>) -> f32 {
 
 fn report(
     run: &mut Run,
-    step: u32,
-    model: &Autoencoder,
-    optimizer: &Optimizer,
+    descent: &Descent<Autoencoder>,
     corpus: &Corpus,
     device: &Device,
 ) -> Result<(), Error> {
-    let averaged = optimizer.averaged(model.valid());
+    let (averaged, step) = (descent.averaged(), descent.step);
     let (psnr, ssim) = evaluate(&averaged, corpus, device);
     run.say(&format!(
         "step {step}: held-out {psnr:.2} dB, SSIM {ssim:.3}"

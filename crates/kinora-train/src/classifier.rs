@@ -13,22 +13,22 @@ mod network;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
-use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
 use kinora_data::{Pack, Split};
 use kinora_models::layers::Linear;
-use kinora_models::weights;
+use kinora_models::weights::{self, TensorMap};
 
 use code::{linear_code, linear_of};
-use held_out::report;
+use held_out::held_out_shares;
 pub use judges::{Judges, Predictions};
 use loss::loss;
 use network::{Network, Sizes};
 
-use crate::corpus::{Corpus, Shape};
-use crate::run::{Run, StepMetrics};
+use crate::corpus::{ClipBatch, Corpus, Shape};
+use crate::descent::{Course, Descent, Slope};
+use crate::run::Run;
 use crate::{ClassifierRun, Error, Optimizer, autoencoder};
 
 /// Deviation of the noise on the latents: decoded clips are not quite like rendered ones.
@@ -96,19 +96,7 @@ fn fit(
     device.seed(config.run.seed);
     let sizes = sizes(config, &code, corpus.pack().len());
     let fresh = Network::new(&sizes, &device.clone().autodiff());
-    let (mut network, mut optimizer, mut step) = match run.resume()? {
-        Some((step, tensors)) => {
-            let network = weights::assign(fresh, "model", &tensors)?;
-            let optimizer = Optimizer::from_tensors(&network, step, &tensors);
-            (network, optimizer, step)
-        }
-        None => (fresh, Optimizer::default(), 0),
-    };
-    let judges = |network: &Network, optimizer: &Optimizer| Judges {
-        code: code.clone(),
-        network: optimizer.averaged(network.valid()),
-        latent_frames: config.latent_frames,
-    };
+    let descent = Descent::open(&mut run, fresh, |_, fresh| Ok(fresh))?;
 
     let clips = clips(config);
     let pictures = Shape {
@@ -123,67 +111,82 @@ fn fit(
             pictures
         }
     };
-    let batches = corpus.stream(step..config.run.steps, shape);
-    while step < config.run.steps && run.progress(step) < 1.0 {
-        let Ok(batch) = batches.recv() else { break };
-        step += 1;
-        device.seed(config.run.seed ^ u64::from(step));
-        let latents = code.forward(batch.patches(device));
-        let noise = latents.random_like(Distribution::Normal(0.0, LATENT_NOISE));
-        let latents = latents + noise;
-        let tokens: usize = latents.dims()[..4].iter().product();
-        let moving = latents.dims()[1] > 1;
-        let flops = 6.0 * tokens as f64 * network.products_per_token() as f64;
-        let verdict = network.forward(Tensor::from_inner(latents));
-        let loss = loss(verdict, &batch.labels, moving, device);
-        let value = loss.clone().into_scalar::<f32>();
-        let grads = loss.backward();
-        let learning_rate = config.optimizer.learning_rate_at(step, run.progress(step));
-        let (next, gradient_norm) =
-            optimizer.step(network, &grads, &config.optimizer, learning_rate);
-        network = next;
-        run.record(StepMetrics {
-            step,
-            loss: value,
-            gradient_norm,
-            learning_rate,
-            tokens,
-            flops,
-        })?;
-        let (checkpoint, samples) = run.due(step);
-        let stopping = stop.load(Ordering::Relaxed);
-        if checkpoint || stopping {
-            save(&run, step, &network, &code, &optimizer)?;
-        }
-        if stopping {
-            return Err(Error::Stopped);
-        }
-        if samples {
-            let judges = judges(&network, &optimizer);
-            report(
-                &mut run,
-                step,
-                &judges,
-                corpus,
-                config,
-                CHECK_BATCHES,
-                device,
-            )?;
+    let batches = corpus.stream(descent.step..config.run.steps, shape);
+    let course = ClassifierCourse {
+        config,
+        corpus,
+        code: &code,
+        device,
+    };
+    let descent = descent.follow(&course, &mut run, &config.optimizer, &batches, stop)?;
+    Ok(course.judges(&descent))
+}
+
+struct ClassifierCourse<'a> {
+    config: &'a ClassifierRun,
+    corpus: &'a Corpus,
+    code: &'a Linear,
+    device: &'a Device,
+}
+
+impl ClassifierCourse<'_> {
+    fn judges(&self, descent: &Descent<Network>) -> Judges {
+        Judges {
+            code: self.code.clone(),
+            network: descent.averaged(),
+            latent_frames: self.config.latent_frames,
         }
     }
-    save(&run, step, &network, &code, &optimizer)?;
-    let judges = judges(&network, &optimizer);
-    report(
-        &mut run,
-        step,
-        &judges,
-        corpus,
-        config,
-        FINAL_BATCHES,
-        device,
-    )?;
-    run.finish();
-    Ok(judges)
+}
+
+impl Course for ClassifierCourse<'_> {
+    type Network = Network;
+
+    fn slope(&self, network: &Network, batch: ClipBatch, step: u32) -> Result<Slope, Error> {
+        self.device.seed(self.config.run.seed ^ u64::from(step));
+        let latents = self.code.forward(batch.patches(self.device));
+        let noise = latents.random_like(Distribution::Normal(0.0, LATENT_NOISE));
+        let latents = latents + noise;
+        let tokens = latents.dims()[..4].iter().product();
+        let moving = latents.dims()[1] > 1;
+        let verdict = network.forward(Tensor::from_inner(latents));
+        Ok(Slope {
+            loss: loss(verdict, &batch.labels, moving, self.device),
+            tokens,
+            products_per_token: network.products_per_token(),
+        })
+    }
+
+    fn beside(&self) -> TensorMap {
+        weights::collect(self.code, "code")
+    }
+
+    fn report(
+        &self,
+        run: &mut Run,
+        descent: &Descent<Network>,
+        finished: bool,
+    ) -> Result<(), Error> {
+        let batches = if finished {
+            FINAL_BATCHES
+        } else {
+            CHECK_BATCHES
+        };
+        let judges = self.judges(descent);
+        let shares = held_out_shares(
+            &judges,
+            self.corpus,
+            clips(self.config),
+            batches,
+            self.device,
+        );
+        held_out::report(
+            run,
+            descent.step,
+            shares,
+            batches as usize * self.config.batch,
+        )
+    }
 }
 
 fn clips(config: &ClassifierRun) -> Shape {
@@ -202,19 +205,6 @@ fn sizes(config: &ClassifierRun, code: &Linear, subjects: usize) -> Sizes {
         depth: config.depth,
         heads: config.heads,
     }
-}
-
-fn save(
-    run: &Run,
-    step: u32,
-    network: &Network,
-    code: &Linear,
-    optimizer: &Optimizer,
-) -> Result<(), Error> {
-    let mut tensors = optimizer.to_tensors();
-    tensors.extend(weights::collect(network, "model"));
-    tensors.extend(weights::collect(code, "code"));
-    run.checkpoint(step, &tensors)
 }
 
 #[cfg(test)]

@@ -64,6 +64,10 @@ pub struct TransformerRun {
     pub autoencoder: PathBuf,
     /// Name of the finished model.
     pub name: String,
+    /// Pack of the subjects that the finished model knows by name; the one it is trained on by default.
+    /// The denoiser has not seen them all, but it is shown their pictures.
+    #[serde(default)]
+    pub lexicon: Option<PathBuf>,
     /// Sizes of the text encoder.
     pub text: TextConfig,
     /// Sizes of the denoiser of latents.

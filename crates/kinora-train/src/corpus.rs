@@ -186,7 +186,11 @@ impl Corpus {
             let caption = caption(&spec, &self.pack, rng.random());
             if let (Some(stage), Some(staging)) = (&self.stage, &mut batch.staging) {
                 let later = rng.random_bool(0.5);
-                let from = if later { rng.random_range(1..=LATEST_LAYOUT) } else { 0 };
+                let from = if later {
+                    rng.random_range(1..=LATEST_LAYOUT)
+                } else {
+                    0
+                };
                 self.stage(stage, &renderer, &spec, &caption, window, from, staging);
             }
             batch.captions.push(caption);

@@ -1,27 +1,123 @@
-//! The lexicon: names of the subjects and a picture of each.
+//! The lexicon: what the subjects are called, and a picture of each.
+//!
+//! A word in a prompt must not call for a subject that nobody meant: "at night" names no star, though the
+//! star is tagged with it. So a phrase names a subject if it is its name or a tag of it alone, and if the
+//! captions of scenes do not say it of anything else.
 
-use kinora_data::Pack;
+use std::collections::{HashMap, HashSet};
+
+use kinora_data::{Entry as Subject, Pack, SceneSpec, Split, captions, everyday_names};
 use kinora_models::mini::lexicon::{Entry, Lexicon, PICTURE_SIZE, PICTURE_VALUES};
+use kinora_models::mini::text::normalise;
+
+/// Scenes whose captions tell what words are used for.
+const SCENES: u64 = 2000;
+/// Words of the longest phrase that is looked for in captions, and characters where words are not spaced.
+const LONGEST_WORDS: usize = 4;
+const LONGEST_CHARACTERS: usize = 6;
 
 /// Builds the lexicon of a pack.
 pub(crate) fn lexicon(pack: &Pack) -> Lexicon {
-    let entries = pack
-        .entries()
-        .iter()
-        .map(|entry| Entry {
-            name: entry.name_en.clone(),
-            phrases: std::iter::once(&entry.name_zh)
-                .chain(&entry.synonyms_en)
-                .chain(&entry.synonyms_zh)
-                .cloned()
-                .collect(),
-        })
-        .collect();
+    let entries = entries(pack, &said_elsewhere(pack));
     let mut pictures = Vec::with_capacity(pack.len() * PICTURE_VALUES);
     for subject in 0..pack.len() {
         pictures.extend(picture(pack, subject));
     }
     Lexicon::new(entries, pictures)
+}
+
+fn entries(pack: &Pack, elsewhere: &HashSet<String>) -> Vec<Entry> {
+    let tags: Vec<Vec<String>> = pack
+        .entries()
+        .iter()
+        .map(|subject| {
+            let all = subject.synonyms_en.iter().chain(&subject.synonyms_zh);
+            let mut tags: Vec<String> = all.map(|tag| normalise(tag)).collect();
+            tags.sort();
+            tags.dedup();
+            tags.retain(|tag| !elsewhere.contains(tag));
+            tags
+        })
+        .collect();
+    let mut owners: HashMap<&str, usize> = HashMap::new();
+    for tag in tags.iter().flatten() {
+        *owners.entry(tag).or_default() += 1;
+    }
+    let mut taken: HashSet<String> = pack.entries().iter().flat_map(names).collect();
+    pack.entries()
+        .iter()
+        .zip(&tags)
+        .map(|(subject, tags)| {
+            let mut phrases: Vec<String> = names(subject)
+                .filter(|name| !elsewhere.contains(name))
+                .collect();
+            let own = tags.iter().filter(|tag| owners[tag.as_str()] == 1);
+            phrases.extend(own.filter(|tag| taken.insert((*tag).clone())).cloned());
+            Entry {
+                name: subject.name_en.clone(),
+                phrases,
+                tags: tags.clone(),
+            }
+        })
+        .collect()
+}
+
+/// What captions call a subject.
+fn names(subject: &Subject) -> impl Iterator<Item = String> {
+    [&subject.name_en, &subject.name_zh]
+        .map(|name| normalise(name))
+        .into_iter()
+        .chain(everyday_names(subject).map(normalise))
+}
+
+/// Phrases that captions say of something other than their subjects.
+fn said_elsewhere(pack: &Pack) -> HashSet<String> {
+    let mut said = HashSet::new();
+    for seed in 0..SCENES {
+        let spec = SceneSpec::sample(seed, pack, Split::Train);
+        let companion = spec.companion.map(|companion| companion.subject);
+        let mut own: Vec<String> = std::iter::once(spec.subject)
+            .chain(companion)
+            .flat_map(|subject| names(&pack.entries()[subject]))
+            .collect();
+        // The longest first: "teddy bear" before "bear".
+        own.sort_by_key(|name| std::cmp::Reverse(name.len()));
+        let told = captions(&spec, pack, seed);
+        for text in [told.short_en, told.long_en, told.short_zh, told.long_zh] {
+            let mut text = normalise(&text.text);
+            for name in &own {
+                text = text.replace(name.as_str(), ".");
+            }
+            collect_phrases(&text, &mut said);
+        }
+    }
+    said
+}
+
+/// Every run of a few words, in the singular too, and of a few characters that are not spaced.
+fn collect_phrases(text: &str, phrases: &mut HashSet<String>) {
+    let is_spaced = |c: char| c.is_ascii();
+    let clauses = text.split(|c: char| !c.is_alphanumeric() && !matches!(c, ' ' | '-'));
+    for clause in clauses {
+        let words: Vec<&str> = clause.split(' ').filter(|word| !word.is_empty()).collect();
+        for length in 1..=LONGEST_WORDS {
+            for run in words.windows(length) {
+                let phrase = run.join(" ");
+                if let Some(singular) = phrase.strip_suffix('s') {
+                    phrases.insert(singular.to_owned());
+                }
+                phrases.insert(phrase);
+            }
+        }
+        let characters: Vec<char> = clause.chars().filter(|&c| !is_spaced(c)).collect();
+        for length in 1..=LONGEST_CHARACTERS {
+            phrases.extend(
+                characters
+                    .windows(length)
+                    .map(|run| run.iter().collect::<String>()),
+            );
+        }
+    }
 }
 
 /// First frame of a subject, scaled to `PICTURE_SIZE²` pixels of premultiplied RGBA.
@@ -53,4 +149,44 @@ fn picture(pack: &Pack, subject: usize) -> Vec<u8> {
         }
     }
     pixels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prompts_call_for_what_they_name() {
+        let pack = Pack::sample();
+        let lexicon = lexicon(&pack);
+        let called = |prompt: &str| -> Vec<&str> {
+            let found = lexicon.find(prompt);
+            found
+                .iter()
+                .map(|&id| lexicon.entries()[id].name.as_str())
+                .collect()
+        };
+        assert_eq!(
+            called("a koala stands on a beach at night in the snow"),
+            ["koala"]
+        );
+        assert_eq!(called("一只考拉在海滩上"), ["koala"]);
+        assert_eq!(called("the camera moves to the left over the sea"), [""; 0]);
+        for entry in lexicon.entries() {
+            assert_eq!(
+                called(&format!("a {} waits", entry.name)),
+                [entry.name.as_str()]
+            );
+        }
+    }
+
+    #[test]
+    fn phrases_end_where_a_clause_does() {
+        let mut phrases = HashSet::new();
+        collect_phrases("beside . walks at night, 在海滩", &mut phrases);
+        for said in ["walk", "walks", "at night", "海滩"] {
+            assert!(phrases.contains(said), "{said}");
+        }
+        assert!(!phrases.contains("beside walks") && !phrases.contains("night 在"));
+    }
 }

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use kinora_models::weights::{self, Storage, TensorMap};
 use serde::Serialize;
 use serde_json::json;
@@ -15,6 +15,9 @@ use crate::{Error, RunConfig};
 
 const CHECKPOINT: &str = "checkpoint.safetensors";
 const SETTINGS: &str = "config.toml";
+const BAR_LENGTH: u64 = 1000;
+/// Time between lines of progress where there is no terminal.
+const BETWEEN_LINES: Duration = Duration::from_secs(60);
 
 /// An open run.
 pub struct Run {
@@ -25,7 +28,9 @@ pub struct Run {
     started: Instant,
     /// Time spent before this process.
     spent_before: Duration,
+    progress_at_start: f32,
     last_step: Instant,
+    last_line: Instant,
     smoothed_loss: Option<f32>,
 }
 
@@ -82,8 +87,8 @@ impl Run {
             .append(true)
             .open(&metrics_path)
             .map_err(io(&metrics_path))?;
-        let bar = ProgressBar::new(u64::from(config.steps));
-        let style = "{elapsed_precise} {bar:24} {pos}/{len} {msg} · {eta} left";
+        let bar = ProgressBar::new(BAR_LENGTH);
+        let style = "{elapsed_precise} {bar:24} {msg}";
         bar.set_style(ProgressStyle::with_template(style).expect("the template is valid"));
         let now = Instant::now();
         Ok(Self {
@@ -93,7 +98,9 @@ impl Run {
             bar,
             started: now,
             spent_before: Duration::ZERO,
+            progress_at_start: 0.0,
             last_step: now,
+            last_line: now,
             smoothed_loss: None,
         })
     }
@@ -112,6 +119,11 @@ impl Run {
             .minutes
             .map_or(0.0, |minutes| spent / (minutes * 60.0));
         by_steps.max(by_time).min(1.0)
+    }
+
+    /// How much of the run this process has done so far; never nothing.
+    fn advance(&self, progress: f32) -> f32 {
+        (progress - self.progress_at_start).max(1e-6)
     }
 
     /// The last checkpoint: its step and tensors.
@@ -134,9 +146,9 @@ impl Run {
         };
         let missing = || kinora_models::Error::Format("the checkpoint has no step".into());
         let step = number("step").ok_or_else(missing)? as u32;
-        self.spent_before = Duration::from_secs_f64(number("seconds").unwrap_or(0.0));
-        self.bar.set_position(u64::from(step));
-        self.bar.reset_eta();
+        let seconds = number("seconds").unwrap_or(0.0);
+        self.spent_before = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        self.progress_at_start = self.progress(step);
         Ok(Some((step, tensors)))
     }
 
@@ -177,12 +189,25 @@ impl Run {
             .map_or(metrics.loss, |old| old * 0.98 + metrics.loss * 0.02);
         self.smoothed_loss = Some(loss);
         let gflops = metrics.flops / seconds / 1e9;
-        self.bar.set_position(u64::from(metrics.step));
-        self.bar.set_message(format!(
-            "loss {loss:.4} · {:.0} ms/step · {:.0} tokens/s · {gflops:.0} GFLOP/s",
+        let progress = self.progress(metrics.step);
+        let left = self
+            .started
+            .elapsed()
+            .mul_f32((1.0 - progress) / self.advance(progress));
+        let message = format!(
+            "step {} · loss {loss:.4} · {:.0} ms/step · {:.0} tokens/s · {gflops:.0} GFLOP/s · {} left",
+            metrics.step,
             seconds * 1e3,
             metrics.tokens as f64 / seconds,
-        ));
+            HumanDuration(left),
+        );
+        if !self.bar.is_hidden() {
+            self.bar.set_position((progress * BAR_LENGTH as f32) as u64);
+            self.bar.set_message(message);
+        } else if self.last_line.elapsed() >= BETWEEN_LINES {
+            self.last_line = Instant::now();
+            eprintln!("{:3.0} % · {message}", progress * 100.0);
+        }
         let line = json!({
             "step": metrics.step,
             "loss": metrics.loss,

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -15,7 +15,8 @@ use kinora_models::mini::lexicon::Lexicon;
 use kinora_models::mini::text::{TextEncoder, Tokens, tokenize};
 use kinora_models::mini::transformer::{Context, Transformer};
 use kinora_models::mini::{
-    DIRECTOR_FRAMES, DIRECTOR_OVERLAP, Mini, MiniConfig, MiniNetworks, plate_condition,
+    DIRECTOR_FRAMES, DIRECTOR_OVERLAP, DIRECTOR_SHIFT, Mini, MiniConfig, MiniNetworks,
+    plate_condition,
 };
 use kinora_models::{VideoModel, weights};
 use kinora_pipeline::{Generation, Sampling, generate};
@@ -26,8 +27,9 @@ use rand_distr::{Distribution, StandardNormal};
 use tokenizers::Tokenizer;
 
 use crate::corpus::{ClipBatch, Corpus, FRAMES_PER_SECOND, Shape, Staging};
-use crate::run::{Run, StepMetrics};
-use crate::{Error, Optimizer, TransformerRun, autoencoder, lexicon, tokenizer};
+use crate::descent::{Course, Descent, Slope};
+use crate::run::Run;
+use crate::{Error, TransformerRun, autoencoder, lexicon, tokenizer};
 
 /// Prompts of the sample sheets.
 const SAMPLE_PROMPTS: [&str; 8] = [
@@ -55,6 +57,7 @@ struct Fixed {
     config: MiniConfig,
     autoencoder: Autoencoder,
     tokenizer: Tokenizer,
+    /// Of the finished model.
     lexicon: Lexicon,
     device: Device,
 }
@@ -76,9 +79,13 @@ pub fn train(
     let (autoencoder, autoencoder_run) = autoencoder::load(&config.autoencoder, device)?;
     let model = autoencoder_run.model;
     run.say("building tokenizer and lexicon");
+    let shown = lexicon::lexicon(&pack);
     let fixed = Fixed {
         tokenizer: tokenizer_of(&run, &pack, config.text.vocabulary)?,
-        lexicon: lexicon::lexicon(&pack),
+        lexicon: match &config.lexicon {
+            Some(path) => lexicon::lexicon(&Pack::open(path)?),
+            None => shown.clone(),
+        },
         config: MiniConfig::new(
             model.clone(),
             config.text.clone(),
@@ -90,8 +97,7 @@ pub fn train(
         autoencoder,
         device: device.clone(),
     };
-    let corpus = Corpus::new(pack, Split::Train, config.run.seed, &model)
-        .with_staging(fixed.lexicon.clone());
+    let corpus = Corpus::new(pack, Split::Train, config.run.seed, &model).with_staging(shown);
 
     device.seed(config.run.seed);
     let training_device = device.clone().autodiff();
@@ -100,14 +106,7 @@ pub fn train(
         transformer: MiniNetworks::transformer(&fixed.config, &training_device),
         director: MiniNetworks::director(&fixed.config, &training_device),
     };
-    let (mut networks, mut optimizer, mut step) = match run.resume()? {
-        Some((step, tensors)) => {
-            let networks = weights::assign(fresh, "model", &tensors)?;
-            let optimizer = Optimizer::from_tensors(&networks, step, &tensors);
-            (networks, optimizer, step)
-        }
-        None => (fresh, Optimizer::default(), 0),
-    };
+    let descent = Descent::open(&mut run, fresh, |_, fresh| Ok(fresh))?;
 
     let (seed, picture_share) = (config.run.seed, config.picture_share);
     let windows = Shape {
@@ -129,44 +128,40 @@ pub fn train(
             windows
         }
     };
-    let batches = corpus.stream(step..config.run.steps, shape);
-    while step < config.run.steps && run.progress(step) < 1.0 {
-        let Ok(batch) = batches.recv() else { break };
-        step += 1;
-        let example = Example::draw(batch, config, &fixed)?;
-        let tokens = example.tokens();
-        let flops = 6.0 * tokens as f64 * networks.transformer.products_per_token() as f64;
-        let loss = example.loss(&networks);
-        let value = loss.clone().into_scalar::<f32>();
-        let grads = loss.backward();
-        let learning_rate = config.optimizer.learning_rate_at(step, run.progress(step));
-        let (next, gradient_norm) =
-            optimizer.step(networks, &grads, &config.optimizer, learning_rate);
-        networks = next;
-        run.record(StepMetrics {
-            step,
-            loss: value,
-            gradient_norm,
-            learning_rate,
-            tokens,
-            flops,
-        })?;
-        let (checkpoint, samples) = run.due(step);
-        let stopping = stop.load(Ordering::Relaxed);
-        if checkpoint || stopping {
-            save(&run, step, &networks, &optimizer)?;
-        }
-        if stopping {
-            return Err(Error::Stopped);
-        }
-        if samples {
-            export(&run, step, &networks, &optimizer, &fixed, config)?;
-        }
-    }
-    save(&run, step, &networks, &optimizer)?;
-    export(&run, step, &networks, &optimizer, &fixed, config)?;
-    run.finish();
+    let batches = corpus.stream(descent.step..config.run.steps, shape);
+    let course = TransformerCourse {
+        config,
+        fixed: &fixed,
+    };
+    descent.follow(&course, &mut run, &config.optimizer, &batches, stop)?;
     Ok(())
+}
+
+struct TransformerCourse<'a> {
+    config: &'a TransformerRun,
+    fixed: &'a Fixed,
+}
+
+impl Course for TransformerCourse<'_> {
+    type Network = Trained;
+
+    fn slope(&self, networks: &Trained, batch: ClipBatch, _step: u32) -> Result<Slope, Error> {
+        let example = Example::draw(batch, self.config, self.fixed)?;
+        Ok(Slope {
+            tokens: example.tokens(),
+            products_per_token: networks.transformer.products_per_token(),
+            loss: example.loss(networks),
+        })
+    }
+
+    fn report(
+        &self,
+        run: &mut Run,
+        descent: &Descent<Trained>,
+        _finished: bool,
+    ) -> Result<(), Error> {
+        export(run, descent, self.fixed, self.config)
+    }
 }
 
 /// The run's tokenizer: trained once, then kept beside the checkpoint.
@@ -182,22 +177,14 @@ fn tokenizer_of(run: &Run, pack: &Pack, vocabulary: usize) -> Result<Tokenizer, 
     Ok(tokenizer)
 }
 
-fn save(run: &Run, step: u32, networks: &Trained, optimizer: &Optimizer) -> Result<(), Error> {
-    let mut tensors = optimizer.to_tensors();
-    tensors.extend(weights::collect(networks, "model"));
-    run.checkpoint(step, &tensors)
-}
-
 /// Writes the averaged model and a sheet of samples.
 fn export(
     run: &Run,
-    step: u32,
-    networks: &Trained,
-    optimizer: &Optimizer,
+    descent: &Descent<Trained>,
     fixed: &Fixed,
     config: &TransformerRun,
 ) -> Result<(), Error> {
-    let averaged = optimizer.averaged(networks.valid());
+    let averaged = descent.averaged();
     let networks = MiniNetworks {
         autoencoder: fixed.autoencoder.clone(),
         text: averaged.text,
@@ -246,7 +233,7 @@ fn export(
     }
     let columns = SAMPLE_FRAMES.div_ceil(4) as u32;
     let sheet = kinora_media::contact_sheet(&frames, &kinora_media::SheetOptions::new(columns))?;
-    kinora_media::write_picture(run.sample_path(step), &sheet, true)?;
+    kinora_media::write_picture(run.sample_path(descent.step), &sheet, true)?;
     Ok(())
 }
 
@@ -272,7 +259,8 @@ impl Flow {
             Tensor::from_data(TensorData::new(values, [batch, 1, frames, 1, 1]), &device)
         };
         let sigmas = per_frame(self.sigmas.clone());
-        let noised = self.clean.clone() * (sigmas.clone() * -1.0 + 1.0) + self.noise.clone() * sigmas;
+        let noised =
+            self.clean.clone() * (sigmas.clone() * -1.0 + 1.0) + self.noise.clone() * sigmas;
         let velocity = self.noise - self.clean;
         let share = self.made.iter().sum::<f32>() / self.made.len() as f32;
 
@@ -322,16 +310,6 @@ impl Example {
             plates_shown.push(f32::from(u8::from(!unconditional && !no_plate)));
         }
         let grid = [frames, height, width];
-        if let Ok(p) = std::env::var("DUMP") {
-            let px = fixed.autoencoder.unpatchify(batch.patches(device));
-            let d = px.dims();
-            let pl: Vec<f32> = staging.plates.iter().flat_map(|p| p.patches.clone()).collect();
-            let n = pl.len() / (clips * frames * height * width);
-            let pl = fixed.autoencoder.unpatchify(Tensor::from_data(TensorData::new(pl, [clips, frames, height, width, n]), device));
-            let both: Vec<u8> = weights::floats(px).into_iter().chain(weights::floats(pl)).flat_map(|v| v.to_le_bytes()).collect();
-            std::fs::write(format!("{p}_{}_{}_{}_{}_{}.bin", d[0], d[1], d[2], d[3], d[4]), both).unwrap();
-            println!("{:?}", batch.captions);
-        }
         let plates = plate_condition(&fixed.autoencoder, &staging.plates, grid, device);
         let shown = TensorData::new(plates_shown, [clips, 1, 1, 1, 1]);
         Ok(Self {
@@ -378,8 +356,8 @@ fn layouts(staging: &Staging, rng: &mut ChaCha8Rng, fixed: &Fixed) -> Flow {
     for (&subjects, &first) in staging.subjects.iter().zip(&staging.first_latent_frames) {
         let known = if first > 0 { DIRECTOR_OVERLAP } else { 0 };
         sigmas.extend(std::iter::repeat_n(0.0, known));
-        // Evenly spread: the first glance decides where the subject is, the last how smoothly it goes.
-        let sigma = rng.random_range(LEAST_LAYOUT_NOISE..1.0);
+        // Spread over all levels: the first glance decides where the subject is, the last how smoothly it goes.
+        let sigma = shift(rng.random_range(0.0..1.0), DIRECTOR_SHIFT).max(LEAST_LAYOUT_NOISE);
         sigmas.extend(std::iter::repeat_n(sigma, DIRECTOR_FRAMES - known));
         made.extend((0..DIRECTOR_FRAMES).map(|i| f32::from(u8::from(i >= known))));
         condition.extend(director_condition(subjects, staging.size));

@@ -10,6 +10,9 @@ use crate::device::DeviceChoice;
 use crate::generate::values;
 use crate::weights::ModelSource;
 
+/// Shift of the noise levels at which the mini family is sampled best.
+const SHIFT: f32 = 4.0;
+
 const ABOUT: &str = "An open, self-hosted Sora: a sentence in, a video out";
 
 const LONG_ABOUT: &str = "\
@@ -149,6 +152,9 @@ pub(crate) struct GenerateArgs {
     /// How closely to follow the prompt, 0 to 30; 1 is no guidance.
     #[arg(help_heading = "Sampling", long, value_name = "X", default_value_t = 4.0, value_parser = values::guidance)]
     pub(crate) guidance: f32,
+    /// Where the steps go, 0.1 to 100: above 1 more of them settle what is seen, below 1 its details.
+    #[arg(help_heading = "Sampling", long, value_name = "X", default_value_t = SHIFT, value_parser = values::shift)]
+    pub(crate) shift: f32,
     /// What is not to be seen.
     #[arg(help_heading = "Sampling", long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = values::negative)]
     pub(crate) negative: String,
@@ -345,6 +351,9 @@ pub(crate) struct EvaluateArgs {
     /// How closely to follow the prompt, 0 to 30.
     #[arg(long, value_name = "X", default_value_t = 4.0, value_parser = values::guidance)]
     pub(crate) guidance: f32,
+    /// Where the steps go, 0.1 to 100: above 1 more of them settle what is seen, below 1 its details.
+    #[arg(long, value_name = "X", default_value_t = SHIFT, value_parser = values::shift)]
+    pub(crate) shift: f32,
     /// The model: a name that `kinora models` lists, or a weight file.
     #[arg(long, value_name = "NAME|FILE", default_value = crate::weights::MINI)]
     pub(crate) model: ModelSource,

@@ -11,7 +11,7 @@ use kinora_train::evaluate::{EVERYDAY_PROMPTS, EvaluateOptions, EvaluateProgress
 use crate::args::{EvaluateArgs, Global};
 use crate::error::Stopped;
 use crate::progress::Progress;
-use crate::{generate, interrupt, output, weights};
+use crate::{interrupt, output, weights};
 
 /// Share of the work that is done when a stage begins, and its name.
 const STAGES: [(f64, &str); 4] = [
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
             seed: args.seed,
             steps: args.steps,
             guidance: args.guidance,
-            shift: generate::SHIFT,
+            shift: args.shift,
         },
         out: &args.out,
     };

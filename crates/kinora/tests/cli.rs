@@ -453,7 +453,7 @@ fn nothing_and_not_a_number_are_no_video() {
         }
         let model = with_model(
             &folder,
-            &to_bytes(&tensors, metadata, Storage::Bf16).unwrap(),
+            &to_bytes(&tensors, metadata, |_| Storage::Bf16).unwrap(),
         );
         quick(&folder, "clip.mp4")
             .arg("--model")

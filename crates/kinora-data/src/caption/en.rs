@@ -1,9 +1,9 @@
 //! English sentences.
 
 use super::en_words::{
-    EVERYDAY, PROPER, adverbs, background, camera, style, time, verbs, weather, weather_sentence,
+    PROPER, adverbs, background, camera, style, time, verbs, weather, weather_sentence,
 };
-use super::{Fact, Telling};
+use super::{Fact, Telling, everyday_names};
 use crate::camera::Camera;
 use crate::index::Entry;
 use crate::rng::Rng;
@@ -174,14 +174,10 @@ fn capitalised(text: &str) -> String {
 
 /// The name and, for some, more everyday words.
 fn names(entry: &Entry) -> Vec<String> {
-    let mut names = vec![entry.name_en.clone()];
-    names.extend(
-        EVERYDAY
-            .iter()
-            .filter(|(name, _)| *name == entry.name_en)
-            .map(|(_, word)| (*word).to_owned()),
-    );
-    names
+    let everyday = everyday_names(entry).map(str::to_owned);
+    std::iter::once(entry.name_en.clone())
+        .chain(everyday)
+        .collect()
 }
 
 fn subject(entry: &Entry, rng: &mut Rng) -> String {

@@ -127,6 +127,14 @@ pub fn captions(spec: &SceneSpec, pack: &Pack, seed: u64) -> Captions {
     }
 }
 
+/// What English captions call a subject beside its name: "car" for an automobile.
+pub fn everyday_names(entry: &Entry) -> impl Iterator<Item = &'static str> {
+    en_words::EVERYDAY
+        .iter()
+        .filter(|(name, _)| *name == entry.name_en)
+        .map(|(_, everyday)| *everyday)
+}
+
 /// What is to be told.
 #[derive(Debug, Clone)]
 struct Telling<'a> {

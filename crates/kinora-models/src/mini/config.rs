@@ -97,7 +97,10 @@ impl MiniConfig {
         let positive = [
             ("latent_channels", autoencoder.latent_channels),
             ("patch_frames", autoencoder.patch_frames),
-            ("decoder_channels", *autoencoder.decoder_channels.iter().min().unwrap_or(&0)),
+            (
+                "decoder_channels",
+                *autoencoder.decoder_channels.iter().min().unwrap_or(&0),
+            ),
             ("vocabulary", self.text.vocabulary),
             ("max_tokens", self.text.max_tokens),
             ("frames_per_second", self.frames_per_second),
@@ -108,25 +111,31 @@ impl MiniConfig {
                 return Err(format!("{name} is {value}"));
             }
         }
-        if autoencoder.patch == 0 || autoencoder.patch % 4 != 0 {
+        if autoencoder.patch == 0 || !autoencoder.patch.is_multiple_of(4) {
             return Err(format!("patch is {}, no multiple of 4", autoencoder.patch));
         }
         if self.window < 2 {
             return Err(format!("window is {}, expected 2 or more", self.window));
         }
         let denoisers = [&self.transformer, &self.director].map(|t| (t.width, t.heads));
-        for (width, heads) in denoisers.into_iter().chain([(self.text.width, self.text.heads)]) {
-            if heads == 0 || width == 0 || width % (2 * heads) != 0 {
+        for (width, heads) in denoisers
+            .into_iter()
+            .chain([(self.text.width, self.text.heads)])
+        {
+            if heads == 0 || width == 0 || !width.is_multiple_of(2 * heads) {
                 return Err(format!("{heads} heads do not share a width of {width}"));
             }
         }
         let fits = |[width, height]: &[usize; 2]| {
             [width, height]
                 .iter()
-                .all(|&&side| side > 0 && side % autoencoder.patch == 0)
+                .all(|&&side| side > 0 && side.is_multiple_of(autoencoder.patch))
         };
         match self.sizes.iter().find(|size| !fits(size)) {
-            Some(size) => Err(format!("size {size:?} is no multiple of {}", autoencoder.patch)),
+            Some(size) => Err(format!(
+                "size {size:?} is no multiple of {}",
+                autoencoder.patch
+            )),
             None => Ok(()),
         }
     }

@@ -6,9 +6,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use super::layout::{
-    DIRECTOR_CONDITIONS, FRAME_VALUES, Places, director_condition, places_of,
-};
+use super::layout::{DIRECTOR_CONDITIONS, FRAME_VALUES, Places, director_condition, places_of};
 use super::transformer::{PreparedContext, Transformer};
 use crate::weights::floats;
 use crate::{ClipShape, Error};
@@ -17,7 +15,10 @@ use crate::{ClipShape, Error};
 pub const DIRECTOR_FRAMES: usize = 16;
 /// Latent frames of the window before that it goes on from.
 pub const DIRECTOR_OVERLAP: usize = 5;
-const STEPS: usize = 12;
+/// Shift of the noise levels, in training and use. The frames of a path tell nearly the same, so much noise hides little:
+/// without a shift the director would learn to smooth paths, not to choose them.
+pub const DIRECTOR_SHIFT: f32 = 4.0;
+const STEPS: usize = 16;
 /// Keeps the director's noise apart from that of the latents.
 const NOISE_STREAM: u64 = 1 << 40;
 
@@ -64,7 +65,7 @@ pub(super) fn direct(
         let beside = Tensor::<1>::from_floats(condition, device)
             .reshape([1, DIRECTOR_CONDITIONS, 1, 1, 1])
             .repeat_dim(2, frames);
-        for Step { sigma, next_sigma } in steps(&shifted_sigmas(STEPS, 1.0)) {
+        for Step { sigma, next_sigma } in steps(&shifted_sigmas(STEPS, DIRECTOR_SHIFT)) {
             let mut sigmas = vec![sigma; frames];
             sigmas[..overlap].fill(0.0);
             let velocity = director.forward(x.clone(), beside.clone(), &sigmas, &clock, context);
@@ -85,7 +86,11 @@ pub(super) fn direct(
         if values.iter().any(|value| !value.is_finite()) {
             return Err(Error::NotANumber("director"));
         }
-        path.extend(values.chunks_exact(FRAME_VALUES).map(|v| places_of(v, direction.subjects)));
+        path.extend(
+            values
+                .chunks_exact(FRAME_VALUES)
+                .map(|v| places_of(v, direction.subjects)),
+        );
         done = start + frames;
         let keep = DIRECTOR_OVERLAP.min(frames);
         known = Some(x.narrow(2, frames - keep, keep));
@@ -97,6 +102,8 @@ pub(super) fn direct(
 fn noise(channels: usize, seed: u64, latent_frame: usize, device: &Device) -> Tensor<5> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(NOISE_STREAM + latent_frame as u64);
-    let values: Vec<f32> = (0..channels).map(|_| StandardNormal.sample(&mut rng)).collect();
+    let values: Vec<f32> = (0..channels)
+        .map(|_| StandardNormal.sample(&mut rng))
+        .collect();
     Tensor::from_data(TensorData::new(values, [1, channels, 1, 1, 1]), device)
 }

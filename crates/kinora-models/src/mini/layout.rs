@@ -122,7 +122,13 @@ mod tests {
         for wild in [f32::MAX, f32::MIN, 1e9] {
             let [place, _] = places_of(&[wild; FRAME_VALUES], 1);
             let place = place.unwrap();
-            assert!(place.center.iter().chain(&place.sides).all(|v| v.is_finite()));
+            assert!(
+                place
+                    .center
+                    .iter()
+                    .chain(&place.sides)
+                    .all(|v| v.is_finite())
+            );
         }
     }
 }

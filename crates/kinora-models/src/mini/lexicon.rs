@@ -4,6 +4,7 @@
 //! it need not store hundreds of appearances in its weights, and a user's own picture can stand in the
 //! same place.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
@@ -20,8 +21,10 @@ pub const PICTURE_VALUES: usize = PICTURE_SIZE * PICTURE_SIZE * 4;
 pub struct Entry {
     /// The name shown to people.
     pub name: String,
-    /// Every phrase that means it, in any language.
+    /// Every phrase that means it and nothing else, in any language; mostly its name is among them.
     pub phrases: Vec<String>,
+    /// Words that belong to it, though perhaps to others too.
+    pub tags: Vec<String>,
 }
 
 /// Names and pictures.
@@ -30,8 +33,10 @@ pub struct Lexicon {
     entries: Vec<Entry>,
     /// `entries · PICTURE_VALUES`
     pictures: Vec<u8>,
-    phrases: HashMap<String, usize>,
-    longest: usize,
+    /// The entry of each phrase.
+    named: Phrases<usize>,
+    /// The entries of each tag.
+    tagged: Phrases<Vec<usize>>,
 }
 
 impl Lexicon {
@@ -44,22 +49,21 @@ impl Lexicon {
             entries.len() * PICTURE_VALUES,
             "one picture for each entry"
         );
-        let mut phrases = HashMap::new();
-        // Names win over synonyms, earlier entries over later ones.
-        for (id, entry) in entries.iter().enumerate() {
-            phrases.entry(normalise(&entry.name)).or_insert(id);
-        }
+        let mut named = Phrases::default();
+        let mut tagged: Phrases<Vec<usize>> = Phrases::default();
         for (id, entry) in entries.iter().enumerate() {
             for phrase in &entry.phrases {
-                phrases.entry(normalise(phrase)).or_insert(id);
+                named.entry(phrase, id);
+            }
+            for tag in &entry.tags {
+                tagged.entry(tag, Vec::new()).push(id);
             }
         }
-        let longest = phrases.keys().map(|p| p.chars().count()).max().unwrap_or(0);
         Self {
             entries,
             pictures,
-            phrases,
-            longest,
+            named,
+            tagged,
         }
     }
 
@@ -84,15 +88,63 @@ impl Lexicon {
 
     /// Ids of the subjects that `prompt` names, in order, longest phrase first at each place.
     pub fn find(&self, prompt: &str) -> Vec<usize> {
-        let text: Vec<char> = normalise(prompt).chars().collect();
+        let mut found = Vec::new();
+        for &id in self.named.matches(prompt) {
+            if !found.contains(&id) {
+                found.push(id);
+            }
+        }
+        found
+    }
+
+    /// The subject with the most tags in `prompt`, for one that names none: "a laughing face" is likely the
+    /// face that is tagged with both words.
+    pub fn guess(&self, prompt: &str) -> Option<usize> {
+        let mut counts: HashMap<usize, usize> = HashMap::new();
+        for id in self.tagged.matches(prompt).into_iter().flatten() {
+            *counts.entry(*id).or_default() += 1;
+        }
+        let best = counts
+            .into_iter()
+            .max_by_key(|&(id, count)| (count, Reverse(id)));
+        best.map(|(id, _)| id)
+    }
+}
+
+/// Phrases to look for in a text, and what each stands for.
+#[derive(Debug, Clone)]
+struct Phrases<T> {
+    meanings: HashMap<String, T>,
+    /// Characters of the longest phrase.
+    longest: usize,
+}
+
+impl<T> Default for Phrases<T> {
+    fn default() -> Self {
+        Self {
+            meanings: HashMap::new(),
+            longest: 0,
+        }
+    }
+}
+
+impl<T> Phrases<T> {
+    /// What `phrase` stands for; `new` if it has not been there.
+    fn entry(&mut self, phrase: &str, new: T) -> &mut T {
+        let phrase = normalise(phrase);
+        self.longest = self.longest.max(phrase.chars().count());
+        self.meanings.entry(phrase).or_insert(new)
+    }
+
+    /// Meanings of the phrases in `text`, in order, the longest at each place.
+    fn matches(&self, text: &str) -> Vec<&T> {
+        let text: Vec<char> = normalise(text).chars().collect();
         let mut found = Vec::new();
         let mut start = 0;
         while start < text.len() {
             match self.match_at(&text, start) {
-                Some((id, length)) => {
-                    if !found.contains(&id) {
-                        found.push(id);
-                    }
+                Some((meaning, length)) => {
+                    found.push(meaning);
                     start += length;
                 }
                 None => start += 1,
@@ -101,12 +153,13 @@ impl Lexicon {
         found
     }
 
-    /// The longest phrase that starts at `start` and ends at a word's end.
-    fn match_at(&self, text: &[char], start: usize) -> Option<(usize, usize)> {
+    /// The longest phrase that starts at `start` and ends at a word's end, and its length.
+    fn match_at(&self, text: &[char], start: usize) -> Option<(&T, usize)> {
         let inside_word = |c: char| c.is_alphanumeric() && c.is_ascii();
         if start > 0 && inside_word(text[start - 1]) && inside_word(text[start]) {
             return None;
         }
+        // A letter more, for the plural.
         let end = text.len().min(start + self.longest + 1);
         (start + 1..=end).rev().find_map(|stop| {
             if stop < text.len() && inside_word(text[stop - 1]) && inside_word(text[stop]) {
@@ -114,10 +167,10 @@ impl Lexicon {
             }
             let phrase: String = text[start..stop].iter().collect();
             let singular = phrase.strip_suffix('s');
-            self.phrases
+            self.meanings
                 .get(&phrase)
-                .or_else(|| singular.and_then(|singular| self.phrases.get(singular)))
-                .map(|&id| (id, stop - start))
+                .or_else(|| singular.and_then(|singular| self.meanings.get(singular)))
+                .map(|meaning| (meaning, stop - start))
         })
     }
 }
@@ -127,9 +180,14 @@ mod tests {
     use super::*;
 
     fn lexicon() -> Lexicon {
-        let entry = |name: &str, phrases: &[&str]| Entry {
+        let entry = |name: &str, others: &[&str]| Entry {
             name: name.into(),
-            phrases: phrases.iter().map(|p| p.to_string()).collect(),
+            phrases: [&[name], others]
+                .concat()
+                .iter()
+                .map(|p| p.to_string())
+                .collect(),
+            tags: vec![format!("a kind of {name}"), "furry".into()],
         };
         let entries = vec![
             entry("koala", &["考拉", "marsupial"]),
@@ -150,5 +208,14 @@ mod tests {
         assert_eq!(lexicon.find("scarf carpet"), [] as [usize; 0]);
         assert_eq!(lexicon.find("一只考拉和泰迪熊"), [0, 2]);
         assert_eq!(lexicon.find(""), [] as [usize; 0]);
+    }
+
+    #[test]
+    fn guesses_by_tags_what_is_not_named() {
+        let lexicon = lexicon();
+        assert_eq!(lexicon.find("something furry"), [] as [usize; 0]);
+        assert_eq!(lexicon.guess("something furry"), Some(0));
+        assert_eq!(lexicon.guess("furry, a kind of car"), Some(3));
+        assert_eq!(lexicon.guess("nothing of the sort"), None);
     }
 }

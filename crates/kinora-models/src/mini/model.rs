@@ -220,7 +220,13 @@ impl Mini {
         let entries = self.lexicon.entries();
         let pictures = Values {
             shape: vec![entries.len(), PICTURE_SIZE, PICTURE_SIZE, 4],
-            data: self.lexicon.pictures().iter().copied().map(f32::from).collect(),
+            data: self
+                .lexicon
+                .pictures()
+                .iter()
+                .copied()
+                .map(f32::from)
+                .collect(),
         };
         tensors.insert(LEXICON_TENSOR.into(), pictures);
         let metadata = Metadata {
@@ -241,7 +247,11 @@ impl Mini {
                 Storage::Bf16
             }
         };
-        weights::to_bytes(&tensors, HashMap::from([(METADATA.to_owned(), metadata)]), storage)
+        weights::to_bytes(
+            &tensors,
+            HashMap::from([(METADATA.to_owned(), metadata)]),
+            storage,
+        )
     }
 
     /// The networks.
@@ -267,6 +277,9 @@ impl Mini {
     /// Entries of the lexicon that get a place in a clip of this prompt, in the order of their slots.
     fn cast(&self, prompt: &str) -> Vec<usize> {
         let mut named = self.lexicon.find(prompt);
+        if named.is_empty() {
+            named.extend(self.lexicon.guess(prompt));
+        }
         named.truncate(SLOTS);
         named
     }
@@ -280,7 +293,10 @@ impl Mini {
         let Some((stage, path)) = stage.and_then(|s| Some((s, s.path.get(range)?))) else {
             return Tensor::zeros([1, channels, frames, rows, columns], &self.device);
         };
-        let mut last = stage.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut last = stage
+            .last
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         match &*last {
             Some((at, condition)) if *at == first && condition.dims()[2] == frames => {
                 condition.clone()

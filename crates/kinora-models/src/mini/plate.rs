@@ -34,9 +34,8 @@ impl Picture {
             let mean = |i: usize| {
                 let corner = i / (side / 2) * 2 * side + i % (side / 2) * 2;
                 let four = [corner, corner + 1, corner + side, corner + side + 1];
-                [0, 1, 2, 3].map(|channel| {
-                    0.25 * four.iter().map(|&at| finer[at][channel]).sum::<f32>()
-                })
+                [0, 1, 2, 3]
+                    .map(|channel| 0.25 * four.iter().map(|&at| finer[at][channel]).sum::<f32>())
             };
             let halved = (0..side * side / 4).map(mean).collect();
             levels.push(halved);
@@ -150,7 +149,10 @@ fn frame(size: [usize; 2], pictures: &[&Picture], places: &Places) -> Vec<[f32; 
 
 fn draw(pixels: &mut [[f32; 4]], [width, height]: [usize; 2], picture: &Picture, place: &Place) {
     let unit = width.min(height) as f32;
-    let centre = [place.center[0] * width as f32, place.center[1] * height as f32];
+    let centre = [
+        place.center[0] * width as f32,
+        place.center[1] * height as f32,
+    ];
     let sides = place.sides.map(|side| (side * unit).max(1.0));
     let level = picture.level_for(sides[0].max(sides[1]));
     let (sin, cos) = place.rotation.sin_cos();
@@ -165,7 +167,10 @@ fn draw(pixels: &mut [[f32; 4]], [width, height]: [usize; 2], picture: &Picture,
     };
     for row in span(1, height) {
         for column in span(0, width) {
-            let (dx, dy) = (column as f32 + 0.5 - centre[0], row as f32 + 0.5 - centre[1]);
+            let (dx, dy) = (
+                column as f32 + 0.5 - centre[0],
+                row as f32 + 0.5 - centre[1],
+            );
             let u = (dx * cos + dy * sin) / sides[0] * mirror + 0.5;
             let v = (dy * cos - dx * sin) / sides[1] + 0.5;
             if !(-0.05..1.05).contains(&u) || !(-0.05..1.05).contains(&v) {
@@ -217,7 +222,11 @@ mod tests {
         }
         let middle = &plate.patches[values + (8 * 16 + 8) * 3..][..3];
         assert_eq!(middle, [1.0, -1.0, -1.0]);
-        assert!(plate.patches[..values].iter().all(|value| value.abs() < 0.6));
+        assert!(
+            plate.patches[..values]
+                .iter()
+                .all(|value| value.abs() < 0.6)
+        );
     }
 
     #[test]

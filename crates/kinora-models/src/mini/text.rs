@@ -131,7 +131,11 @@ impl TextEncoder {
         let text = self.norm.forward(x);
         let empty = self.empty.val().unsqueeze::<3>().repeat_dim(0, batch);
 
-        let counts: Vec<f32> = tokens.lengths.iter().map(|&n| 1.0 / (n + 1) as f32).collect();
+        let counts: Vec<f32> = tokens
+            .lengths
+            .iter()
+            .map(|&n| 1.0 / (n + 1) as f32)
+            .collect();
         let counts = Tensor::<2>::from_data(TensorData::new(counts, [batch, 1]), device);
         let real = per_token(1.0, 0.0).unsqueeze_dim::<3>(2);
         let sum = (text.clone() * real).sum_dim(1) + empty.clone();

@@ -199,9 +199,10 @@ impl Transformer {
 
         let inputs = Tensor::cat(vec![latents.clone(), condition], 1);
         let input_channels = inputs.dims()[1];
-        let tokens = inputs
-            .permute([0, 2, 3, 4, 1])
-            .reshape([groups, height * width, input_channels]);
+        let tokens =
+            inputs
+                .permute([0, 2, 3, 4, 1])
+                .reshape([groups, height * width, input_channels]);
         let position = self
             .embed_position
             .forward(positions(height, width, &device));

@@ -3,10 +3,10 @@
 use burn::tensor::Device;
 use serde_json::json;
 
-use super::{Judges, clips};
+use super::Judges;
+use crate::Error;
 use crate::corpus::{Corpus, Shape};
 use crate::run::Run;
-use crate::{ClassifierRun, Error};
 
 /// Shares of held-out clips that are judged right.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -49,17 +49,8 @@ pub(super) fn held_out_shares(
     shares
 }
 
-/// Says and logs the accuracy on held-out scenes.
-pub(super) fn report(
-    run: &mut Run,
-    step: u32,
-    judges: &Judges,
-    corpus: &Corpus,
-    config: &ClassifierRun,
-    batches: u32,
-    device: &Device,
-) -> Result<(), Error> {
-    let shares = held_out_shares(judges, corpus, clips(config), batches, device);
+/// Says and logs the accuracy on `clips` held-out scenes.
+pub(super) fn report(run: &mut Run, step: u32, shares: Shares, clips: usize) -> Result<(), Error> {
     run.say(&format!(
         "step {step}: held-out subject {:.1} % (top 5 {:.1} %), background {:.1} %, motion {:.1} %, \
          camera {:.1} %",
@@ -71,7 +62,7 @@ pub(super) fn report(
     ));
     run.log(&json!({
         "step": step,
-        "held_out_clips": batches as usize * config.batch,
+        "held_out_clips": clips,
         "held_out_subject": shares.subject,
         "held_out_subject_top_5": shares.subject_top_5,
         "held_out_background": shares.background,

@@ -3,7 +3,7 @@ use kinora_models::mini::{MiniConfig, MiniNetworks};
 
 use super::*;
 use crate::classifier::tests::{Folder, alone, tiny_autoencoder, tiny_judges};
-use crate::{reference, tokenizer};
+use crate::{lexicon, tokenizer};
 
 /// A model that has learned nothing.
 fn untrained(pack: &Pack, device: &Device) -> Mini {
@@ -16,9 +16,10 @@ fn untrained(pack: &Pack, device: &Device) -> Mini {
         .with_width(32)
         .with_depth(1)
         .with_heads(2);
-    let config = MiniConfig::new(tiny_autoencoder(), text, transformer);
+    let director = transformer.clone();
+    let config = MiniConfig::new(tiny_autoencoder(), text, transformer, director);
     let networks = MiniNetworks::new(&config, device);
-    let lexicon = reference::lexicon(pack, &networks.autoencoder, &config.autoencoder, device);
+    let lexicon = lexicon::lexicon(pack);
     let tokenizer = tokenizer::train(pack, 400).unwrap();
     Mini::new(
         "untrained",

@@ -8,7 +8,6 @@ mod report;
 mod request;
 pub(crate) mod values;
 
-pub(crate) use request::SHIFT;
 use std::time::Instant;
 
 use anyhow::Result;

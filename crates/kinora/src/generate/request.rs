@@ -13,9 +13,6 @@ use crate::weights::ModelSource;
 
 /// Seconds of a clip when nothing is said.
 const DEFAULT_SECONDS: f64 = 4.0;
-/// Shift of the noise levels that the mini family was trained for.
-pub(crate) const SHIFT: f32 = 1.5;
-
 /// How long a clip is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Length {
@@ -70,7 +67,7 @@ impl Request {
                 seed: args.seed.unwrap_or_else(|| rand::random::<u32>().into()),
                 steps: args.steps,
                 guidance: args.guidance,
-                shift: SHIFT,
+                shift: args.shift,
             },
             model: args.model,
             device: args.device,

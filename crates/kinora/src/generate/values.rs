@@ -61,6 +61,11 @@ pub(crate) fn guidance(text: &str) -> Result<f32, String> {
     number(text, 0.0, 30.0, "guidance", "").map(|value| value as f32)
 }
 
+/// Shift of the sampler's noise levels.
+pub(crate) fn shift(text: &str) -> Result<f32, String> {
+    number(text, 0.1, 100.0, "shift", "").map(|value| value as f32)
+}
+
 /// Steps of the sampler.
 pub(crate) fn steps(text: &str) -> Result<usize, String> {
     whole(text, 1, 200, "number of steps")

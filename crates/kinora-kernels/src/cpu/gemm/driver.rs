@@ -3,7 +3,7 @@
 use super::block::{Out, Packed, multiply};
 use super::engine::{Engine, STRIP};
 use super::epilogue::{Activation, Epilogue, finish_row, vector_level};
-use super::pack::{Source, lanes_len, pack_lanes_parallel, pack_rows};
+use super::pack::{Source, lanes_len, pack_lanes_parallel, pack_rows, rows_len};
 use crate::cpu::parallel::{Shared, for_each};
 use crate::cpu::scratch::Scratch;
 
@@ -109,8 +109,7 @@ pub(crate) fn product(
             task % cut.col_blocks * cut.cols,
         );
         let (rows, cols) = (cut.rows.min(m - row0), cut.cols.min(n - col0));
-        let mut block =
-            Scratch::take(rows.next_multiple_of(32) * engine.padded_words(depth.min(k)));
+        let mut block = Scratch::take(rows_len(engine, rows, depth.min(k)));
         for step in 0..steps {
             let k0 = step * depth;
             let len = depth.min(k - k0.min(k));

@@ -187,7 +187,7 @@ pub(crate) unsafe fn pack_rows(
                 len: per_tile.min(len - k),
             };
             let target = dst.wrapping_add(lane * words + tile * panel * STRIP);
-            // SAFETY: the tile lies inside `dst`, whose rows are rounded up to 32.
+            // SAFETY: the tile lies inside `dst`, whose rows are rounded up to whole chunks.
             unsafe { piece.write(engine, source, form, target) };
         },
     );
@@ -257,26 +257,22 @@ impl Piece {
     }
 }
 
-/// A tile of f32 words, element by element.
+/// A tile of f32 words. Runs that lie in the source as they will in the tile are copied whole: four of the six
+/// operands of a training step.
 ///
 /// # Safety
 /// `from` has `lanes × len` elements and `dst` the room for the form.
 unsafe fn tile_portable(from: Direct, lanes: usize, len: usize, form: Form, dst: *mut u32) {
     let dst = dst.cast::<f32>();
-    // SAFETY: `(lane, word)` is inside the source.
-    let value = |lane: usize, word: usize| unsafe {
-        *from.ptr.add(lane * from.lane_stride + word * from.k_stride)
-    };
     match form {
         Form::Lanes => {
             for word in 0..STRIP {
                 // SAFETY: the tile has 16 rows of 16 words.
                 let row = unsafe { std::slice::from_raw_parts_mut(dst.add(word * STRIP), STRIP) };
                 let present = if word < len { lanes } else { 0 };
-                for (lane, target) in row[..present].iter_mut().enumerate() {
-                    *target = value(lane, word);
-                }
-                row[present..].fill(0.0);
+                let start = from.ptr.wrapping_add(word * from.k_stride);
+                // SAFETY: these lanes are inside the source.
+                unsafe { fill_row(row, present, start, from.lane_stride) };
             }
         }
         Form::Rows {
@@ -289,11 +285,28 @@ unsafe fn tile_portable(from: Direct, lanes: usize, len: usize, form: Form, dst:
                 // SAFETY: the tile has `chunk` rows of 16 words.
                 let row = unsafe { std::slice::from_raw_parts_mut(dst.add(at), STRIP) };
                 let present = if lane < lanes { len } else { 0 };
-                for (word, target) in row[..present].iter_mut().enumerate() {
-                    *target = value(lane, word);
-                }
-                row[present..].fill(0.0);
+                let start = from.ptr.wrapping_add(lane * from.lane_stride);
+                // SAFETY: these words are inside the source.
+                unsafe { fill_row(row, present, start, from.k_stride) };
             }
         }
     }
+}
+
+/// `row` becomes `present` elements `stride` apart, then zeros.
+///
+/// # Safety
+/// The elements are there.
+#[inline(always)]
+unsafe fn fill_row(row: &mut [f32], present: usize, start: *const f32, stride: usize) {
+    if present == STRIP && stride == 1 {
+        // SAFETY: promised by the caller.
+        row.copy_from_slice(unsafe { std::slice::from_raw_parts(start, STRIP) });
+        return;
+    }
+    for (i, target) in row[..present].iter_mut().enumerate() {
+        // SAFETY: promised by the caller.
+        *target = unsafe { *start.add(i * stride) };
+    }
+    row[present..].fill(0.0);
 }

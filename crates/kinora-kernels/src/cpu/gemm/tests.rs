@@ -203,3 +203,35 @@ fn nan_and_infinity_reach_their_rows_and_columns_only() {
         }
     }
 }
+
+/// 32 rows are no whole number of AVX2 panels of 6: packing pads them to 36.
+#[test]
+fn packing_stays_inside_the_length_it_asks_for() {
+    const MARK: u32 = 0xDEAD_BEEF;
+    const BEYOND: usize = 4096;
+    for level in testable_levels("packing") {
+        for precision in [Precision::F32, Precision::Bf16] {
+            let engine = Engine::new(level, precision);
+            for rows in 1..=200 {
+                for k in [1, 16, 33] {
+                    let a = vec![1.0; rows * k];
+                    let len = pack::rows_len(engine, rows, k);
+                    let mut words = AlignedWords::new(len + BEYOND);
+                    // SAFETY: the block has room for what packing asks for, and for the marks behind it.
+                    let beyond = unsafe {
+                        let beyond = words.as_mut_ptr().add(len);
+                        std::slice::from_raw_parts_mut(beyond, BEYOND).fill(MARK);
+                        let source = MatRef::new(&a, rows, k);
+                        pack::pack_rows(engine, &source, 0, rows, 0, k, words.as_mut_ptr());
+                        std::slice::from_raw_parts(words.as_ptr().add(len), BEYOND)
+                    };
+                    let untouched = beyond.iter().all(|word| *word == MARK);
+                    assert!(
+                        untouched,
+                        "{engine:?}: {rows} rows of {k} leave their block"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The loop that every run goes through: draw, differentiate, step, record, save.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use kinora_models::weights::{self, TensorMap};
+
+use crate::corpus::ClipBatch;
+use crate::run::{Run, StepMetrics};
+use crate::{Error, Optimizer, OptimizerConfig};
+
+/// What a run trains, and how it is shown.
+pub(crate) trait Course {
+    /// The network that descends.
+    type Network: Module;
+
+    /// The loss of a batch.
+    ///
+    /// # Errors
+    ///
+    /// A batch that cannot be used.
+    fn slope(&self, network: &Self::Network, batch: ClipBatch, step: u32) -> Result<Slope, Error>;
+
+    /// What a checkpoint holds beside network and optimiser.
+    fn beside(&self) -> TensorMap {
+        TensorMap::new()
+    }
+
+    /// Shows how far the run has come; `finished` is the last time.
+    ///
+    /// # Errors
+    ///
+    /// Files that cannot be written.
+    fn report(
+        &self,
+        run: &mut Run,
+        descent: &Descent<Self::Network>,
+        finished: bool,
+    ) -> Result<(), Error>;
+}
+
+/// The loss of one step, and what it takes.
+pub(crate) struct Slope {
+    pub(crate) loss: Tensor<1>,
+    /// Latent tokens of the batch.
+    pub(crate) tokens: usize,
+    /// Multiply-adds of the network's products for each of them.
+    pub(crate) products_per_token: usize,
+}
+
+/// A network on its way down.
+pub(crate) struct Descent<M> {
+    pub(crate) network: M,
+    pub(crate) optimizer: Optimizer,
+    /// Steps taken.
+    pub(crate) step: u32,
+}
+
+impl<M: Module> Descent<M> {
+    /// Goes on from the run's checkpoint with `fresh` as its frame, or begins with what `first` makes
+    /// of it.
+    ///
+    /// # Errors
+    ///
+    /// A checkpoint of other sizes, and those of `first`.
+    pub(crate) fn open(
+        run: &mut Run,
+        fresh: M,
+        first: impl FnOnce(&Run, M) -> Result<M, Error>,
+    ) -> Result<Self, Error> {
+        let Some((step, tensors)) = run.resume()? else {
+            return Ok(Self {
+                network: first(run, fresh)?,
+                optimizer: Optimizer::default(),
+                step: 0,
+            });
+        };
+        let network = weights::assign(fresh, "model", &tensors)?;
+        Ok(Self {
+            optimizer: Optimizer::from_tensors(&network, step, &tensors),
+            network,
+            step,
+        })
+    }
+
+    /// The network with the moving average of its weights, for use.
+    pub(crate) fn averaged(&self) -> M {
+        self.optimizer.averaged(self.network.valid())
+    }
+
+    /// Writes a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// A disk that is full or cannot be written.
+    pub(crate) fn save(&self, run: &Run, beside: TensorMap) -> Result<(), Error> {
+        let mut tensors = beside;
+        tensors.extend(self.optimizer.to_tensors());
+        tensors.extend(weights::collect(&self.network, "model"));
+        run.checkpoint(self.step, &tensors)
+    }
+
+    /// Takes the steps that are left of the run.
+    ///
+    /// # Errors
+    ///
+    /// A loss that is not a number, a disk that cannot be written, and [`Error::Stopped`] after a
+    /// checkpoint when `stop` is set.
+    pub(crate) fn follow(
+        mut self,
+        course: &impl Course<Network = M>,
+        run: &mut Run,
+        settings: &OptimizerConfig,
+        batches: &Receiver<ClipBatch>,
+        stop: &AtomicBool,
+    ) -> Result<Self, Error> {
+        while run.progress(self.step) < 1.0 {
+            let Ok(batch) = batches.recv() else { break };
+            self.step += 1;
+            let slope = course.slope(&self.network, batch, self.step)?;
+            let loss = slope.loss.clone().into_scalar::<f32>();
+            let grads = slope.loss.backward();
+            let learning_rate = settings.learning_rate_at(self.step, run.progress(self.step));
+            let (network, gradient_norm) =
+                self.optimizer
+                    .step(self.network, &grads, settings, learning_rate);
+            self.network = network;
+            // Forward, and backward for inputs and weights: each a multiplication and an addition.
+            let flops = 6.0 * slope.tokens as f64 * slope.products_per_token as f64;
+            run.record(StepMetrics {
+                step: self.step,
+                loss,
+                gradient_norm,
+                learning_rate,
+                tokens: slope.tokens,
+                flops,
+            })?;
+            let (checkpoint, report) = run.due(self.step);
+            let stopping = stop.load(Ordering::Relaxed);
+            if checkpoint || stopping {
+                self.save(run, course.beside())?;
+            }
+            if stopping {
+                return Err(Error::Stopped);
+            }
+            if report {
+                course.report(run, &self, false)?;
+            }
+        }
+        self.save(run, course.beside())?;
+        course.report(run, &self, true)?;
+        run.finish();
+        Ok(self)
+    }
+}
