@@ -61,7 +61,9 @@ pub fn train(
             "held-out before training: {psnr:.2} dB, SSIM {ssim:.3}"
         ));
     }
-    let batches = corpus.stream(descent.step..config.run.steps, move |_| shape);
+    let batches = corpus.stream(descent.step..config.run.steps, move |corpus, step| {
+        corpus.batch(step, shape)
+    });
     descent.follow(&course, &mut run, &config.optimizer, &batches, stop)?;
     Ok(())
 }
@@ -74,6 +76,7 @@ struct AutoencoderCourse<'a> {
 
 impl Course for AutoencoderCourse<'_> {
     type Network = Autoencoder;
+    type Batch = ClipBatch;
 
     fn slope(&self, network: &Autoencoder, batch: ClipBatch, step: u32) -> Result<Slope, Error> {
         self.device.seed(self.config.run.seed ^ u64::from(step));

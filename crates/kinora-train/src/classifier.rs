@@ -111,7 +111,9 @@ fn fit(
             pictures
         }
     };
-    let batches = corpus.stream(descent.step..config.run.steps, shape);
+    let batches = corpus.stream(descent.step..config.run.steps, move |corpus, step| {
+        corpus.batch(step, shape(step))
+    });
     let course = ClassifierCourse {
         config,
         corpus,
@@ -141,6 +143,7 @@ impl ClassifierCourse<'_> {
 
 impl Course for ClassifierCourse<'_> {
     type Network = Network;
+    type Batch = ClipBatch;
 
     fn slope(&self, network: &Network, batch: ClipBatch, step: u32) -> Result<Slope, Error> {
         self.device.seed(self.config.run.seed ^ u64::from(step));

@@ -93,6 +93,23 @@ pub struct TransformerRun {
     pub shift: f32,
 }
 
+/// Settings of a run that trains a model's director further.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirectorRun {
+    /// What every run has.
+    pub run: RunConfig,
+    /// The model file; all but its director stays as it is.
+    pub model: PathBuf,
+    /// The optimiser.
+    #[serde(default)]
+    pub optimizer: OptimizerConfig,
+    /// Layouts of a step.
+    pub batch: usize,
+    /// Share of layouts without caption.
+    pub unconditional_share: f32,
+}
+
 /// Settings of the judges' run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

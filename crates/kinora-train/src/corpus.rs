@@ -35,20 +35,46 @@ pub struct Shape {
     pub anywhere: bool,
 }
 
-/// What the denoisers are told of a batch's subjects.
+/// Paths of subjects through scenes, for the director.
 #[derive(Debug, Clone)]
-pub struct Staging {
-    /// Slots that each clip fills: the subjects that its caption names.
+pub struct Layouts {
+    /// Slots that each scene fills: the subjects that its caption names.
     pub subjects: Vec<usize>,
-    /// Of each clip.
-    pub plates: Vec<Plate>,
-    /// Layout of [`DIRECTOR_FRAMES`] latent frames of each clip,
-    /// `[batch, DIRECTOR_FRAMES, patch_frames · FRAME_VALUES]`.
-    pub layouts: Vec<f32>,
-    /// Index of each layout's first latent frame in its scene.
+    /// [`DIRECTOR_FRAMES`] latent frames of each, `[batch, DIRECTOR_FRAMES, patch_frames · FRAME_VALUES]`.
+    pub values: Vec<f32>,
+    /// Index of each first latent frame in its scene.
     pub first_latent_frames: Vec<usize>,
     /// Pixels of a frame, `[width, height]`.
     pub size: [usize; 2],
+}
+
+impl Layouts {
+    fn new(size: [usize; 2]) -> Self {
+        Self {
+            subjects: Vec::new(),
+            values: Vec::new(),
+            first_latent_frames: Vec::new(),
+            size,
+        }
+    }
+}
+
+/// What the denoisers are told of a batch's subjects.
+#[derive(Debug, Clone)]
+pub struct Staging {
+    /// Of each clip.
+    pub plates: Vec<Plate>,
+    /// Of each clip, from a time of its own on.
+    pub layouts: Layouts,
+}
+
+/// Layouts with their captions.
+#[derive(Debug, Clone)]
+pub(crate) struct LayoutBatch {
+    pub(crate) layouts: Layouts,
+    pub(crate) captions: Vec<String>,
+    /// For whatever else the step draws.
+    pub(crate) rng: ChaCha8Rng,
 }
 
 /// Clips of the same size with their captions and facts.
@@ -160,11 +186,8 @@ impl Corpus {
             labels: Vec::new(),
             first_latent_frames: Vec::new(),
             staging: self.stage.as_ref().map(|_| Staging {
-                subjects: Vec::new(),
                 plates: Vec::new(),
-                layouts: Vec::new(),
-                first_latent_frames: Vec::new(),
-                size: [width, height],
+                layouts: Layouts::new([width, height]),
             }),
             rng: rng.clone(),
         };
@@ -185,13 +208,11 @@ impl Corpus {
             self.render(&renderer, &spec, window, &mut batch.patches);
             let caption = caption(&spec, &self.pack, rng.random());
             if let (Some(stage), Some(staging)) = (&self.stage, &mut batch.staging) {
-                let later = rng.random_bool(0.5);
-                let from = if later {
-                    rng.random_range(1..=LATEST_LAYOUT)
-                } else {
-                    0
-                };
-                self.stage(stage, &renderer, &spec, &caption, window, from, staging);
+                let slots = stage.slots(&spec, &caption);
+                let plate = self.plate(stage, &renderer, &spec, &slots, window);
+                staging.plates.push(plate);
+                let from = layout_start(&mut rng);
+                self.push_layout(&renderer, &spec, &slots, from, &mut staging.layouts);
             }
             batch.captions.push(caption);
             batch.subjects.push(
@@ -305,62 +326,114 @@ impl Corpus {
             .collect()
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn stage(
+    /// The plate of a window.
+    fn plate(
         &self,
         stage: &StageBuilder,
         renderer: &Renderer,
         spec: &SceneSpec,
-        caption: &str,
+        slots: &[usize],
         window: Window,
-        from: usize,
-        staging: &mut Staging,
-    ) {
-        // Slots are what they will be in use: what the caption names, in its order.
-        let shown: Vec<usize> = std::iter::once(spec.subject)
-            .chain(spec.companion.map(|companion| companion.subject))
-            .collect();
-        let mut slots = stage.lexicon.find(caption);
-        slots.truncate(SLOTS);
-        slots.retain(|id| shown.contains(id));
-
+    ) -> Plate {
         let size = PlateSize {
             frame: [window.width, window.height],
             patch: self.patch,
             patch_frames: self.patch_frames,
         };
         let pictures: Vec<&Picture> = slots.iter().map(|&id| &stage.pictures[id]).collect();
-        let places = self.places(renderer, spec, &slots, window);
-        staging.plates.push(Plate::draw(size, &pictures, &places));
-        staging.subjects.push(slots.len());
-
-        let whole = Window {
-            first: from,
-            latent_frames: DIRECTOR_FRAMES,
-            ..window
-        };
-        for places in self.places(renderer, spec, &slots, whole) {
-            push_values(&places, &mut staging.layouts);
-        }
-        staging.first_latent_frames.push(from);
+        let places = self.places(renderer, spec, slots, window);
+        Plate::draw(size, &pictures, &places)
     }
 
-    /// Renders the batches of `steps` on a thread of its own, a few ahead.
-    pub fn stream(
+    /// Appends the paths of a scene from latent frame `first` on.
+    fn push_layout(
+        &self,
+        renderer: &Renderer,
+        spec: &SceneSpec,
+        slots: &[usize],
+        first: usize,
+        layouts: &mut Layouts,
+    ) {
+        let [width, height] = layouts.size;
+        let window = Window {
+            first,
+            latent_frames: DIRECTOR_FRAMES,
+            width,
+            height,
+        };
+        for places in self.places(renderer, spec, slots, window) {
+            push_values(&places, &mut layouts.values);
+        }
+        layouts.subjects.push(slots.len());
+        layouts.first_latent_frames.push(first);
+    }
+
+    /// The layouts of a step, without their pixels.
+    ///
+    /// # Panics
+    ///
+    /// If the corpus has no staging.
+    pub(crate) fn layouts(&self, step: u32, count: usize) -> LayoutBatch {
+        let stage = self.stage.as_ref().expect("made with staging");
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        rng.set_stream(u64::from(step));
+        let aspect = Aspect::ALL[[0, 0, 1, 2][rng.random_range(0..4)]];
+        let (width, height) = aspect.native_size();
+        let renderer = Renderer::new(&self.pack);
+        let mut layouts = Layouts::new([width, height]);
+        let mut captions = Vec::with_capacity(count);
+        for _ in 0..count {
+            let mut spec = SceneSpec::sample(rng.random(), &self.pack, self.split);
+            spec.aspect = aspect;
+            let caption = caption(&spec, &self.pack, rng.random());
+            let slots = stage.slots(&spec, &caption);
+            let first = layout_start(&mut rng);
+            self.push_layout(&renderer, &spec, &slots, first, &mut layouts);
+            captions.push(caption);
+        }
+        LayoutBatch {
+            layouts,
+            captions,
+            rng,
+        }
+    }
+
+    /// Draws the batches of `steps` on a thread of its own, a few ahead.
+    pub fn stream<B: Send + 'static>(
         &self,
         steps: std::ops::Range<u32>,
-        shape: impl Fn(u32) -> Shape + Send + 'static,
-    ) -> Receiver<ClipBatch> {
+        draw: impl Fn(&Self, u32) -> B + Send + 'static,
+    ) -> Receiver<B> {
         let (sender, receiver) = sync_channel(3);
         let corpus = self.clone();
         thread::spawn(move || {
             for step in steps {
-                if sender.send(corpus.batch(step, shape(step))).is_err() {
+                if sender.send(draw(&corpus, step)).is_err() {
                     break;
                 }
             }
         });
         receiver
+    }
+}
+
+impl StageBuilder {
+    /// Slots as they will be in use: the subjects that the caption names, in its order.
+    fn slots(&self, spec: &SceneSpec, caption: &str) -> Vec<usize> {
+        let companion = spec.companion.map(|companion| companion.subject);
+        let mut slots = self.lexicon.find(caption);
+        slots.truncate(SLOTS);
+        slots.retain(|&id| id == spec.subject || Some(id) == companion);
+        slots
+    }
+}
+
+/// Where a layout begins: with its scene, or later and then going on from known frames.
+fn layout_start(rng: &mut ChaCha8Rng) -> usize {
+    if rng.random_bool(0.5) {
+        rng.random_range(1..=LATEST_LAYOUT)
+    } else {
+        0
     }
 }
 

@@ -7,7 +7,6 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use kinora_models::weights::{self, TensorMap};
 
-use crate::corpus::ClipBatch;
 use crate::run::{Run, StepMetrics};
 use crate::{Error, Optimizer, OptimizerConfig};
 
@@ -15,13 +14,16 @@ use crate::{Error, Optimizer, OptimizerConfig};
 pub(crate) trait Course {
     /// The network that descends.
     type Network: Module;
+    /// What a step learns from.
+    type Batch;
 
     /// The loss of a batch.
     ///
     /// # Errors
     ///
     /// A batch that cannot be used.
-    fn slope(&self, network: &Self::Network, batch: ClipBatch, step: u32) -> Result<Slope, Error>;
+    fn slope(&self, network: &Self::Network, batch: Self::Batch, step: u32)
+    -> Result<Slope, Error>;
 
     /// What a checkpoint holds beside network and optimiser.
     fn beside(&self) -> TensorMap {
@@ -108,12 +110,12 @@ impl<M: Module> Descent<M> {
     ///
     /// A loss that is not a number, a disk that cannot be written, and [`Error::Stopped`] after a
     /// checkpoint when `stop` is set.
-    pub(crate) fn follow(
+    pub(crate) fn follow<C: Course<Network = M>>(
         mut self,
-        course: &impl Course<Network = M>,
+        course: &C,
         run: &mut Run,
         settings: &OptimizerConfig,
-        batches: &Receiver<ClipBatch>,
+        batches: &Receiver<C::Batch>,
         stop: &AtomicBool,
     ) -> Result<Self, Error> {
         while run.progress(self.step) < 1.0 {

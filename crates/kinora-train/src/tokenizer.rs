@@ -1,7 +1,8 @@
 //! A byte-pair tokenizer trained on captions (Sennrich et al., 2016).
 
 use kinora_data::{Pack, SceneSpec, Split};
-use kinora_models::mini::text::normalise;
+use kinora_models::mini::config::TextConfig;
+use kinora_models::mini::text::{Tokens, normalise, tokenize};
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{
@@ -9,6 +10,7 @@ use tokenizers::{
     TokenizerImpl,
 };
 
+use crate::Error;
 use crate::corpus::caption;
 
 /// Captions to learn from.
@@ -53,4 +55,31 @@ pub(crate) fn train(pack: &Pack, vocabulary: usize) -> Result<Tokenizer, kinora_
     tokenizer.train(&mut trainer, texts.iter()).map_err(error)?;
     let json = tokenizer.to_string(false).map_err(error)?;
     Tokenizer::from_bytes(json).map_err(error)
+}
+
+/// Tokens of captions; one that is too long loses its last words.
+pub(crate) fn tokenize_clipped(
+    tokenizer: &Tokenizer,
+    config: &TextConfig,
+    captions: &[&str],
+) -> Result<Tokens, Error> {
+    let mut all = Tokens {
+        ids: Vec::new(),
+        lengths: Vec::new(),
+    };
+    for caption in captions {
+        let mut text = caption.to_string();
+        let tokens = loop {
+            match tokenize(tokenizer, config, &[&text]) {
+                Err(kinora_models::Error::PromptLength { .. }) => {
+                    let shorter = text.chars().count() * 9 / 10;
+                    text = text.chars().take(shorter).collect();
+                }
+                other => break other?,
+            }
+        };
+        all.ids.extend(tokens.ids);
+        all.lengths.extend(tokens.lengths);
+    }
+    Ok(all)
 }

@@ -9,26 +9,23 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use kinora_data::{Pack, Split};
 use kinora_models::mini::autoencoder::Autoencoder;
-use kinora_models::mini::config::TextConfig;
-use kinora_models::mini::layout::{DIRECTOR_CONDITIONS, FRAME_VALUES, director_condition};
 use kinora_models::mini::lexicon::Lexicon;
-use kinora_models::mini::text::{TextEncoder, Tokens, tokenize};
-use kinora_models::mini::transformer::{Context, Transformer};
-use kinora_models::mini::{
-    DIRECTOR_FRAMES, DIRECTOR_OVERLAP, DIRECTOR_SHIFT, Mini, MiniConfig, MiniNetworks,
-    plate_condition,
-};
+use kinora_models::mini::text::{TextEncoder, Tokens};
+use kinora_models::mini::transformer::Transformer;
+use kinora_models::mini::{Mini, MiniConfig, MiniNetworks, plate_condition};
 use kinora_models::{VideoModel, weights};
 use kinora_pipeline::{Generation, Sampling, generate};
 use kinora_sampling::shift;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
 use tokenizers::Tokenizer;
 
-use crate::corpus::{ClipBatch, Corpus, FRAMES_PER_SECOND, Shape, Staging};
+use crate::corpus::{ClipBatch, Corpus, FRAMES_PER_SECOND, Shape};
 use crate::descent::{Course, Descent, Slope};
+use crate::director::layout_flow;
+use crate::flow::{Flow, clock, gaussian};
 use crate::run::Run;
+use crate::tokenizer::tokenize_clipped;
 use crate::{Error, TransformerRun, autoencoder, lexicon, tokenizer};
 
 /// Prompts of the sample sheets.
@@ -128,7 +125,9 @@ pub fn train(
             windows
         }
     };
-    let batches = corpus.stream(descent.step..config.run.steps, shape);
+    let batches = corpus.stream(descent.step..config.run.steps, move |corpus, step| {
+        corpus.batch(step, shape(step))
+    });
     let course = TransformerCourse {
         config,
         fixed: &fixed,
@@ -144,6 +143,7 @@ struct TransformerCourse<'a> {
 
 impl Course for TransformerCourse<'_> {
     type Network = Trained;
+    type Batch = ClipBatch;
 
     fn slope(&self, networks: &Trained, batch: ClipBatch, _step: u32) -> Result<Slope, Error> {
         let example = Example::draw(batch, self.config, self.fixed)?;
@@ -237,45 +237,6 @@ fn export(
     Ok(())
 }
 
-/// Frames to be denoised, with their noise and what lies beside them.
-struct Flow {
-    /// `[batch, channels, frames, height, width]`
-    clean: Tensor<5>,
-    noise: Tensor<5>,
-    condition: Tensor<5>,
-    /// Noise level of each frame, `batch · frames`.
-    sigmas: Vec<f32>,
-    /// 1 for a frame that is to be learned, 0 for one that is known.
-    made: Vec<f32>,
-    clock_secs: Vec<f32>,
-}
-
-impl Flow {
-    /// Mean squared error of the velocity over the frames that are not known.
-    fn loss(self, network: &Transformer, context: &Context) -> Tensor<1> {
-        let device = self.clean.device();
-        let [batch, _, frames, _, _] = self.clean.dims();
-        let per_frame = |values: Vec<f32>| -> Tensor<5> {
-            Tensor::from_data(TensorData::new(values, [batch, 1, frames, 1, 1]), &device)
-        };
-        let sigmas = per_frame(self.sigmas.clone());
-        let noised =
-            self.clean.clone() * (sigmas.clone() * -1.0 + 1.0) + self.noise.clone() * sigmas;
-        let velocity = self.noise - self.clean;
-        let share = self.made.iter().sum::<f32>() / self.made.len() as f32;
-
-        let predicted = network.forward(
-            Tensor::from_inner(noised),
-            Tensor::from_inner(self.condition),
-            &self.sigmas,
-            &self.clock_secs,
-            &network.prepare(context),
-        );
-        let error = (predicted - Tensor::from_inner(velocity)).square();
-        (error * Tensor::from_inner(per_frame(self.made))).mean() / share.max(1e-6)
-    }
-}
-
 /// One step's latents, layouts and captions.
 struct Example {
     latents: Flow,
@@ -310,11 +271,12 @@ impl Example {
             plates_shown.push(f32::from(u8::from(!unconditional && !no_plate)));
         }
         let grid = [frames, height, width];
+        let per_latent = fixed.config.autoencoder.patch_frames;
         let plates = plate_condition(&fixed.autoencoder, &staging.plates, grid, device);
         let shown = TensorData::new(plates_shown, [clips, 1, 1, 1, 1]);
         Ok(Self {
             tokens: tokenize_clipped(&fixed.tokenizer, &fixed.config.text, &captions)?,
-            layouts: layouts(staging, &mut rng, fixed),
+            layouts: layout_flow(&staging.layouts, per_latent, &mut rng, device),
             latents: Flow {
                 noise: gaussian(latents.dims(), &mut rng, device),
                 clean: latents,
@@ -324,7 +286,7 @@ impl Example {
                     .map(|&sigma| f32::from(u8::from(sigma > KNOWN_NOISE)))
                     .collect(),
                 sigmas,
-                clock_secs: clock(&batch.first_latent_frames, frames, fixed),
+                clock_secs: clock(&batch.first_latent_frames, frames, per_latent),
             },
         })
     }
@@ -342,57 +304,6 @@ impl Example {
     }
 }
 
-/// The layouts of a batch: the beginning of a scene, or a part that goes on from known frames.
-fn layouts(staging: &Staging, rng: &mut ChaCha8Rng, fixed: &Fixed) -> Flow {
-    let device = &fixed.device;
-    let clips = staging.subjects.len();
-    let channels = fixed.config.autoencoder.patch_frames * FRAME_VALUES;
-    let shape = [clips, DIRECTOR_FRAMES, 1, 1, channels];
-    let clean = Tensor::<5>::from_data(TensorData::new(staging.layouts.clone(), shape), device)
-        .permute([0, 4, 1, 2, 3]);
-    let mut sigmas = Vec::with_capacity(clips * DIRECTOR_FRAMES);
-    let mut made = Vec::with_capacity(clips * DIRECTOR_FRAMES);
-    let mut condition = Vec::with_capacity(clips * DIRECTOR_CONDITIONS);
-    for (&subjects, &first) in staging.subjects.iter().zip(&staging.first_latent_frames) {
-        let known = if first > 0 { DIRECTOR_OVERLAP } else { 0 };
-        sigmas.extend(std::iter::repeat_n(0.0, known));
-        // Spread over all levels: the first glance decides where the subject is, the last how smoothly it goes.
-        let sigma = shift(rng.random_range(0.0..1.0), DIRECTOR_SHIFT).max(LEAST_LAYOUT_NOISE);
-        sigmas.extend(std::iter::repeat_n(sigma, DIRECTOR_FRAMES - known));
-        made.extend((0..DIRECTOR_FRAMES).map(|i| f32::from(u8::from(i >= known))));
-        condition.extend(director_condition(subjects, staging.size));
-    }
-    let condition = TensorData::new(condition, [clips, DIRECTOR_CONDITIONS, 1, 1, 1]);
-    Flow {
-        noise: gaussian(clean.dims(), rng, device),
-        clean,
-        condition: Tensor::from_data(condition, device).repeat_dim(2, DIRECTOR_FRAMES),
-        sigmas,
-        made,
-        clock_secs: clock(&staging.first_latent_frames, DIRECTOR_FRAMES, fixed),
-    }
-}
-
-/// Seconds since the scene began, of each latent frame of each clip.
-fn clock(firsts: &[usize], frames: usize, fixed: &Fixed) -> Vec<f32> {
-    let per_latent = fixed.config.autoencoder.patch_frames;
-    let secs = |frame: usize| (frame * per_latent) as f32 / FRAMES_PER_SECOND as f32;
-    firsts
-        .iter()
-        .flat_map(|&first| (first..first + frames).map(secs))
-        .collect()
-}
-
-fn gaussian(shape: [usize; 5], rng: &mut ChaCha8Rng, device: &Device) -> Tensor<5> {
-    let values: Vec<f32> = (0..shape.iter().product())
-        .map(|_| StandardNormal.sample(rng))
-        .collect();
-    Tensor::from_data(TensorData::new(values, shape), device)
-}
-
-/// Layouts that are to be learned carry at least this much noise.
-const LEAST_LAYOUT_NOISE: f32 = 0.05;
-
 /// Weight of the layouts' loss beside that of the latents.
 const LAYOUT_WEIGHT: f32 = 0.1;
 
@@ -403,11 +314,9 @@ const KNOWN_NOISE: f32 = 0.1;
 /// Noise levels of a window's frames. Mostly one level for all, the first frame often known; sometimes
 /// each frame has its own (Diffusion Forcing).
 fn draw_sigmas(rng: &mut ChaCha8Rng, frames: usize, continues: bool, alpha: f32) -> Vec<f32> {
-    // Logit-normal levels (Esser et al., 2024), moved towards noise.
-    let mut level = || {
-        let normal: f32 = StandardNormal.sample(rng);
-        shift(1.0 / (1.0 + (-normal).exp()), alpha).max(KNOWN_NOISE + 1e-3)
-    };
+    // Even levels, moved towards noise: logit-normal ones (Esser et al., 2024) leave both ends out, but one
+    // end is where the words decide and the other where the details do.
+    let mut level = || shift(rng.random_range(0.0..1.0), alpha).max(KNOWN_NOISE + 1e-3);
     if frames == 1 {
         return vec![level()];
     }
@@ -427,31 +336,4 @@ fn draw_sigmas(rng: &mut ChaCha8Rng, frames: usize, continues: bool, alpha: f32)
         };
     }
     sigmas
-}
-
-/// Tokens of captions; one that is too long loses its last words.
-fn tokenize_clipped(
-    tokenizer: &Tokenizer,
-    config: &TextConfig,
-    captions: &[&str],
-) -> Result<Tokens, Error> {
-    let mut all = Tokens {
-        ids: Vec::new(),
-        lengths: Vec::new(),
-    };
-    for caption in captions {
-        let mut text = caption.to_string();
-        let tokens = loop {
-            match tokenize(tokenizer, config, &[&text]) {
-                Err(kinora_models::Error::PromptLength { .. }) => {
-                    let shorter = text.chars().count() * 9 / 10;
-                    text = text.chars().take(shorter).collect();
-                }
-                other => break other?,
-            }
-        };
-        all.ids.extend(tokens.ids);
-        all.lengths.extend(tokens.lengths);
-    }
-    Ok(all)
 }

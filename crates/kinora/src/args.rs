@@ -191,8 +191,13 @@ pub(crate) struct InspectArgs {
 
 /// What `kinora models` takes.
 #[derive(Debug, Args)]
-#[command(after_help = "EXAMPLES:\n  kinora models\n  kinora models --json | jq .[].sha256")]
+#[command(
+    after_help = "EXAMPLES:\n  kinora models\n  kinora models --json | jq .[].sha256\n  kinora models --subjects | grep bear"
+)]
 pub(crate) struct ModelsArgs {
+    /// List the subjects that a prompt can name instead.
+    #[arg(long)]
+    pub(crate) subjects: bool,
     /// Print a JSON array.
     #[arg(long)]
     pub(crate) json: bool,
@@ -290,6 +295,7 @@ const TRAIN_EXAMPLES: &str = "\
 EXAMPLES:
   kinora train autoencoder --config configs/autoencoder.toml --run runs/autoencoder
   kinora train transformer --config configs/transformer.toml --run runs/transformer
+  kinora train director --config configs/director.toml --run runs/director
   kinora train classifier --config configs/classifier.toml --run runs/classifier";
 
 /// What `kinora train` trains.
@@ -297,8 +303,10 @@ EXAMPLES:
 pub(crate) enum TrainTarget {
     /// Pixels to latents and back; first.
     Autoencoder,
-    /// Text encoder and denoiser, on the autoencoder's latents.
+    /// Text encoder and denoisers, on the autoencoder's latents.
     Transformer,
+    /// The denoiser of a finished model that says where subjects go, further and by itself.
+    Director,
     /// The judges that `kinora evaluate` asks.
     Classifier,
 }

@@ -1,7 +1,7 @@
 //! `kinora train`: runs of the trainer.
 
 use anyhow::Result;
-use kinora_train::{Error, autoencoder, classifier, config, transformer};
+use kinora_train::{Error, autoencoder, classifier, config, director, transformer};
 
 use crate::args::{TrainArgs, TrainTarget};
 use crate::interrupt;
@@ -14,6 +14,7 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
     let result = match args.target {
         TrainTarget::Autoencoder => autoencoder::train(&config::read(file)?, folder, &device, stop),
         TrainTarget::Transformer => transformer::train(&config::read(file)?, folder, &device, stop),
+        TrainTarget::Director => director::train(&config::read(file)?, folder, &device, stop),
         TrainTarget::Classifier => classifier::train(&config::read(file)?, folder, &device, stop),
     };
     match result {

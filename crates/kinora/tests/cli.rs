@@ -484,6 +484,11 @@ fn models_and_info_tell_what_is_there() {
     let models = kinora(&folder).args(["models", "--json"]).output().unwrap();
     let models: Value = serde_json::from_slice(&models.stdout).unwrap();
     assert_eq!(models[0]["name"], "kinora-mini");
+    kinora(&folder)
+        .args(["models", "--subjects"])
+        .assert()
+        .success()
+        .stdout(contains("\nkoala\n"));
     assert_eq!(
         models[0]["sha256"],
         kinora_models::weights::sha256(&weights())

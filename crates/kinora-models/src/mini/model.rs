@@ -259,6 +259,16 @@ impl Mini {
         &self.networks
     }
 
+    /// The same model with other networks of the same sizes.
+    pub fn with_networks(self, networks: MiniNetworks) -> Self {
+        Self { networks, ..self }
+    }
+
+    /// From words to tokens.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
     /// What named things look like.
     pub fn lexicon(&self) -> &Lexicon {
         &self.lexicon

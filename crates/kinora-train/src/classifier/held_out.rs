@@ -29,7 +29,7 @@ pub(super) fn held_out_shares(
     let held_out = corpus.held_out();
     let mut shares = Shares::default();
     let each = 1.0 / (batches as f32 * shape.batch as f32);
-    for batch in held_out.stream(0..batches, move |_| shape) {
+    for batch in held_out.stream(0..batches, move |corpus, step| corpus.batch(step, shape)) {
         let seen = judges.predict(batch.patches(device));
         for (i, labels) in batch.labels.iter().enumerate() {
             let add = |share: &mut f32, right: bool| *share += if right { each } else { 0.0 };
