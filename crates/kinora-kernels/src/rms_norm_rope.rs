@@ -13,14 +13,17 @@ use crate::flex::{floats, is_cpu, tensor};
 /// Rotary position tables: the angle of each pair of channels at each token.
 #[derive(Debug, Clone)]
 pub struct Rotary {
-    /// Cosines, `[tokens, head_dim / 2]`.
+    /// Cosines, `[tokens, pairs]`.
     pub cos: Tensor<2>,
-    /// Sines, `[tokens, head_dim / 2]`.
+    /// Sines, `[tokens, pairs]`.
     pub sin: Tensor<2>,
 }
 
 /// `rotate(x / rms(x) · weight)` over each head: channel pairs `(2i, 2i + 1)` turn by the angle of
 /// their token.
+///
+/// Tables with fewer pairs than a head repeat across it: a family that norms all heads together but turns each
+/// (Wan) passes them as one head.
 ///
 /// # Shapes
 ///
@@ -59,11 +62,13 @@ fn composed(x: Tensor<4>, weight: Tensor<1>, rotary: Option<&Rotary>, epsilon: f
     let rms = (x.clone().square().mean_dim(3) + epsilon).sqrt();
     let normed = x / rms * weight.unsqueeze();
     let Some(rotary) = rotary else { return normed };
-    let pairs = normed.reshape([batch, tokens, heads, head_dim / 2, 2]);
-    let even = pairs.clone().narrow(4, 0, 1);
-    let odd = pairs.narrow(4, 1, 1);
-    let cos = rotary.cos.clone().reshape([1, tokens, 1, head_dim / 2, 1]);
-    let sin = rotary.sin.clone().reshape([1, tokens, 1, head_dim / 2, 1]);
+    let [_, pairs] = rotary.cos.dims();
+    let parts = heads * head_dim / (2 * pairs);
+    let normed = normed.reshape([batch, tokens, parts, pairs, 2]);
+    let even = normed.clone().narrow(4, 0, 1);
+    let odd = normed.narrow(4, 1, 1);
+    let cos = rotary.cos.clone().reshape([1, tokens, 1, pairs, 1]);
+    let sin = rotary.sin.clone().reshape([1, tokens, 1, pairs, 1]);
     let first = even.clone() * cos.clone() - odd.clone() * sin.clone();
     let second = even * sin + odd * cos;
     Tensor::cat(vec![first, second], 4).reshape([batch, tokens, heads, head_dim])
@@ -278,12 +283,14 @@ mod tests {
 
     #[test]
     fn agrees_with_composition() {
-        let angles = random::<2>([7, 8]).inner();
-        let rotary = Rotary {
-            cos: Tensor::from_inner(angles.clone().cos()),
-            sin: Tensor::from_inner(angles.sin()),
-        };
-        for rotary in [None, Some(&rotary)] {
+        let tables = [8, 2].map(|pairs| {
+            let angles = random::<2>([7, pairs]).inner();
+            Rotary {
+                cos: Tensor::from_inner(angles.clone().cos()),
+                sin: Tensor::from_inner(angles.sin()),
+            }
+        });
+        for rotary in [None, Some(&tables[0]), Some(&tables[1])] {
             let (x, weight) = (random([2, 7, 3, 16]), random([16]));
             let ours = rms_norm_rope(x.clone(), weight.clone(), rotary, 1e-6);
             let plain = composed(x.clone(), weight.clone(), rotary, 1e-6);

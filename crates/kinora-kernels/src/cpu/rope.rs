@@ -61,12 +61,16 @@ impl HeadsShape {
             "rstd is [batch, tokens, heads]"
         );
         if let Some((cos, sin)) = rotary {
-            assert_eq!(self.head_dim % 2, 0, "rotary positions turn pairs");
-            let len = self.tokens * self.head_dim / 2;
+            let pairs = cos.len() / self.tokens.max(1);
             assert_eq!(
                 [cos.len(), sin.len()],
-                [len; 2],
-                "rotary tables are [tokens, head_dim / 2]"
+                [self.tokens * pairs; 2],
+                "rotary tables are [tokens, pairs]"
+            );
+            assert!(
+                self.is_empty() || (pairs > 0 && self.head_dim % (2 * pairs) == 0),
+                "{pairs} pairs do not repeat across a head of {}",
+                self.head_dim
             );
         }
     }
@@ -80,17 +84,19 @@ fn angles<'a>(
     shape: &HeadsShape,
     row: usize,
 ) -> Angles<'a> {
-    let half = shape.head_dim / 2;
-    let start = row % shape.tokens * half;
-    rotary.map(|(cos, sin)| (&cos[start..][..half], &sin[start..][..half]))
+    rotary.map(|(cos, sin)| {
+        let pairs = cos.len() / shape.tokens;
+        let start = row % shape.tokens * pairs;
+        (&cos[start..][..pairs], &sin[start..][..pairs])
+    })
 }
 
 /// `out = rotate(x / √(mean(x²) + epsilon) · weight)`; the pair `(2i, 2i + 1)` of a head turns by the token's angle
-/// `i`. Also gives the reciprocal RMS of each head.
+/// `i mod pairs`. Also gives the reciprocal RMS of each head.
 ///
 /// # Shapes
-/// `x`, `out` `[batch, tokens, heads, head_dim]`, `weight [head_dim]`, rotary (cosines, sines) `[tokens, head_dim / 2]`,
-/// `rstd [batch, tokens, heads]`.
+/// `x`, `out` `[batch, tokens, heads, head_dim]`, `weight [head_dim]`, rotary (cosines, sines) `[tokens, pairs]` where
+/// `2 · pairs` divides `head_dim`, `rstd [batch, tokens, heads]`.
 ///
 /// # Panics
 /// When a slice does not have the length of its shape.
@@ -178,16 +184,18 @@ fn forward_token_body<const FMA: bool>(
     }
 }
 
-/// Turns the pairs of a head by their angles, or back.
+/// Turns the pairs of a head by their angles, or back; fewer angles than pairs repeat.
 #[inline(always)]
 fn rotate<const FMA: bool, const BACK: bool>(head: &mut [f32], cos: &[f32], sin: &[f32]) {
     let sign = if BACK { -1.0 } else { 1.0 };
-    for ((pair, cos), sin) in head.as_chunks_mut::<2>().0.iter_mut().zip(cos).zip(sin) {
-        let ([even, odd], sin) = (*pair, sign * sin);
-        *pair = [
-            madd::<FMA>(even, *cos, -(odd * sin)),
-            madd::<FMA>(odd, *cos, even * sin),
-        ];
+    for part in head.chunks_exact_mut(2 * cos.len()) {
+        for ((pair, cos), sin) in part.as_chunks_mut::<2>().0.iter_mut().zip(cos).zip(sin) {
+            let ([even, odd], sin) = (*pair, sign * sin);
+            *pair = [
+                madd::<FMA>(even, *cos, -(odd * sin)),
+                madd::<FMA>(odd, *cos, even * sin),
+            ];
+        }
     }
 }
 
@@ -345,7 +353,8 @@ mod tests {
                 out[i] = match rotary {
                     None => y[i],
                     Some((cos, sin)) => {
-                        let at = token * d / 2 + i / 2;
+                        let pairs = cos.len() / shape.tokens;
+                        let at = token * pairs + i / 2 % pairs;
                         let (cos, sin) = (f64::from(cos[at]), f64::from(sin[at]));
                         if i % 2 == 0 {
                             y[i] * cos - y[i + 1] * sin
@@ -361,12 +370,13 @@ mod tests {
 
     #[test]
     fn matches_the_reference_and_its_differences_on_every_level() {
-        for (batch, tokens, heads, head_dim, turns) in [
-            (0, 1, 1, 2, true),
-            (1, 1, 1, 2, true),
-            (2, 3, 2, 8, true),
-            (1, 2, 1, 5, false),
-            (1, 40, 2, 64, true),
+        for (batch, tokens, heads, head_dim, pairs) in [
+            (0, 1, 1, 2, 1),
+            (1, 1, 1, 2, 1),
+            (2, 3, 2, 8, 4),
+            (2, 3, 2, 12, 2),
+            (1, 2, 1, 5, 0),
+            (1, 40, 2, 64, 32),
         ] {
             let shape = HeadsShape {
                 batch,
@@ -379,9 +389,9 @@ mod tests {
                 noise(head_dim, 2),
                 noise(shape.len(), 3),
             );
-            let angle = noise(tokens * head_dim / 2, 4);
+            let angle = noise(tokens * pairs, 4);
             let (cos, sin): (Vec<f32>, Vec<f32>) = angle.iter().map(|a| (a.cos(), a.sin())).unzip();
-            let rotary = turns.then_some((&cos[..], &sin[..]));
+            let rotary = (pairs > 0).then_some((&cos[..], &sin[..]));
             let wide = |v: &[f32]| v.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
             let (xw, ww) = (wide(&x), wide(&weight));
             let want = forward(shape, &xw, &ww, rotary);
