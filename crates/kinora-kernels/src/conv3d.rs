@@ -28,40 +28,84 @@ pub fn conv3d(
     activation: Activation,
     precision: Precision,
 ) -> Tensor<5> {
+    let [_, height, width, _, _] = weight.dims();
+    let steps = ConvSteps {
+        stride: [1; 3],
+        padding: [height / 2, width / 2],
+    };
+    let options = Options {
+        steps,
+        activation,
+        precision,
+    };
+    convolve(x, weight, bias, options)
+}
+
+/// How a convolution moves over what goes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConvSteps {
+    /// ConvSteps along frames, rows and columns.
+    pub stride: [usize; 3],
+    /// Zeros on both sides of rows and of columns.
+    pub padding: [usize; 2],
+}
+
+/// `conv(x, weight) + bias` with strides. Frames are not padded.
+///
+/// # Shapes
+///
+/// - `x`: `[batch, frames_in, height_in, width_in, channels_in]`
+/// - `weight`: `[kernel_frames, kernel_height, kernel_width, channels_in, channels_out]`
+/// - `bias`: `[channels_out]`
+/// - output: `[batch, frames, height, width, channels_out]`, each axis `(in + 2 · padding − kernel) / stride + 1`
+pub fn conv3d_strided(
+    x: Tensor<5>,
+    weight: Tensor<5>,
+    bias: Tensor<1>,
+    steps: ConvSteps,
+    precision: Precision,
+) -> Tensor<5> {
+    let options = Options {
+        steps,
+        activation: Activation::None,
+        precision,
+    };
+    convolve(x, weight, bias, options)
+}
+
+fn convolve(x: Tensor<5>, weight: Tensor<5>, bias: Tensor<1>, options: Options) -> Tensor<5> {
     if is_cpu(&x.device()) {
         return Tensor::from_dispatch(Dispatch::conv3d_channels_last(
             x.into_dispatch(),
             weight.into_dispatch(),
             bias.into_dispatch(),
-            Options {
-                activation,
-                precision,
-            },
+            options,
         ));
     }
-    composed(x, weight, bias, activation)
+    composed(x, weight, bias, options)
 }
 
 /// The same, of Burn's own operations.
-fn composed(x: Tensor<5>, weight: Tensor<5>, bias: Tensor<1>, activation: Activation) -> Tensor<5> {
-    let [_, height, width, _, _] = weight.dims();
+fn composed(x: Tensor<5>, weight: Tensor<5>, bias: Tensor<1>, options: Options) -> Tensor<5> {
+    let [rows, columns] = options.steps.padding;
     let y = module::conv3d(
         x.permute([0, 4, 1, 2, 3]),
         weight.permute([4, 3, 0, 1, 2]),
         Some(bias),
-        ConvOptions::new([1; 3], [0, height / 2, width / 2], [1; 3], 1),
+        ConvOptions::new(options.steps.stride, [0, rows, columns], [1; 3], 1),
     )
     .permute([0, 2, 3, 4, 1]);
-    match activation {
+    match options.activation {
         Activation::None => y,
         Activation::GeluTanh => activation::gelu_approximate(y),
         Activation::Silu => activation::silu(y),
     }
 }
 
-/// How the products are computed and what follows them.
+/// Where and how the products are computed, and what follows them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Options {
+    steps: ConvSteps,
     activation: Activation,
     precision: Precision,
 }
@@ -87,7 +131,7 @@ pub(crate) trait Conv3dOps: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
-fn shape_of(x: &FloatTensor<Flex>, weight: &FloatTensor<Flex>) -> Conv3dShape {
+fn shape_of(x: &FloatTensor<Flex>, weight: &FloatTensor<Flex>, steps: ConvSteps) -> Conv3dShape {
     let (x, w) = (x.shape(), weight.shape());
     Conv3dShape {
         batch: x[0],
@@ -97,8 +141,8 @@ fn shape_of(x: &FloatTensor<Flex>, weight: &FloatTensor<Flex>) -> Conv3dShape {
         channels_in: x[4],
         channels_out: w[4],
         kernel: [w[0], w[1], w[2]],
-        stride: [1, 1, 1],
-        padding: [w[1] / 2, w[2] / 2],
+        stride: steps.stride,
+        padding: steps.padding,
     }
 }
 
@@ -110,14 +154,9 @@ impl Conv3dOps for Flex {
         options: Options,
     ) -> FloatTensor<Self> {
         let [x, weight, bias] = [x, weight, bias].map(|t| t.to_contiguous());
-        let shape = shape_of(&x, &weight);
-        let sizes = [
-            shape.batch,
-            shape.frames_in + 1 - shape.kernel[0],
-            shape.height,
-            shape.width,
-            shape.channels_out,
-        ];
+        let shape = shape_of(&x, &weight, options.steps);
+        let [frames, height, width] = shape.size_out();
+        let sizes = [shape.batch, frames, height, width, shape.channels_out];
         let mut out = vec![0.0; sizes.iter().product()];
         cpu::conv3d_forward(
             shape,
@@ -154,7 +193,7 @@ impl Conv3dOps for Flex {
                 tensor(through, grad.shape())
             }
         };
-        let shape = shape_of(&x, &weight);
+        let shape = shape_of(&x, &weight, options.steps);
         let mut d_x = vec![0.0; if input_grad { floats(&x).len() } else { 0 }];
         let mut d_weight = vec![0.0; floats(&weight).len()];
         let mut d_bias = vec![0.0; shape.channels_out];
@@ -258,20 +297,72 @@ mod tests {
     use super::*;
     use crate::testing::{assert_same, random};
 
+    fn check(x: [usize; 5], kernel: [usize; 3], options: Options) {
+        let [kt, kh, kw] = kernel;
+        let (x, w, b) = (random(x), random([kt, kh, kw, x[4], 4]), random([4]));
+        let ours = convolve(x.clone(), w.clone(), b.clone(), options);
+        let plain = composed(x.clone(), w.clone(), b.clone(), options);
+        assert_eq!(ours.dims(), plain.dims());
+        assert_same(ours, plain, |grads| {
+            vec![
+                x.grad(grads).map(|g| g.into_data()),
+                w.grad(grads).map(|g| g.into_data()),
+                b.grad(grads).map(|g| g.into_data()),
+            ]
+        });
+    }
+
     #[test]
     fn agrees_with_composition() {
         for (taps, activation) in [(1, Activation::Silu), (2, Activation::None)] {
-            let x = random([2, 3, 5, 7, 6]);
-            let (w, b) = (random([taps, 3, 3, 6, 4]), random([4]));
-            let ours = conv3d(x.clone(), w.clone(), b.clone(), activation, Precision::F32);
-            let plain = composed(x.clone(), w.clone(), b.clone(), activation);
-            assert_same(ours, plain, |grads| {
-                vec![
-                    x.grad(grads).map(|g| g.into_data()),
-                    w.grad(grads).map(|g| g.into_data()),
-                    b.grad(grads).map(|g| g.into_data()),
-                ]
-            });
+            let options = Options {
+                steps: ConvSteps {
+                    stride: [1; 3],
+                    padding: [1; 2],
+                },
+                activation,
+                precision: Precision::F32,
+            };
+            check([2, 3, 5, 7, 6], [taps, 3, 3], options);
         }
+    }
+
+    #[test]
+    fn strides_agree_with_composition() {
+        for (kernel, stride, padding) in [
+            ([1, 3, 3], [1, 2, 2], [0; 2]),
+            ([3, 1, 1], [2, 1, 1], [0; 2]),
+            ([2, 3, 3], [1, 2, 3], [1; 2]),
+        ] {
+            let options = Options {
+                steps: ConvSteps { stride, padding },
+                activation: Activation::None,
+                precision: Precision::F32,
+            };
+            check([2, 5, 6, 7, 3], kernel, options);
+        }
+    }
+
+    #[test]
+    fn unit_steps_are_the_plain_convolution() {
+        let (x, w, b) = (
+            random([1, 3, 4, 5, 2]),
+            random([2, 3, 3, 2, 3]),
+            random([3]),
+        );
+        let plain = conv3d(
+            x.clone(),
+            w.clone(),
+            b.clone(),
+            Activation::None,
+            Precision::F32,
+        );
+        let steps = ConvSteps {
+            stride: [1; 3],
+            padding: [1; 2],
+        };
+        let strided = conv3d_strided(x, w, b, steps, Precision::F32);
+        assert_eq!(plain.dims(), [1, 2, 4, 5, 3]);
+        crate::testing::assert_close(strided.into_data(), plain.into_data());
     }
 }

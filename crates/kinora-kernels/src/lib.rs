@@ -31,7 +31,7 @@ mod testing;
 
 pub use adamw::{AdamW, adamw, moving_average, squared_norm};
 pub use attention::attention;
-pub use conv3d::conv3d;
+pub use conv3d::{ConvSteps, conv3d, conv3d_strided};
 pub use cpu::{Activation, Level, Precision};
 pub use linear::linear;
 pub use norm_modulate::norm_modulate;
