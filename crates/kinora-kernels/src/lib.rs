@@ -14,7 +14,7 @@
 //! | [`rms_norm_rope`] | per-head RMS norm, rotary positions |
 //! | [`adamw`] | the whole optimiser step, in place |
 //!
-//! This is the only crate of the house that may hold `unsafe`.
+//! This is the only crate of the house that may hold `unsafe`, so [`MappedFile`] stands here too.
 
 pub mod cpu;
 
@@ -23,6 +23,7 @@ mod attention;
 mod conv3d;
 mod flex;
 mod linear;
+mod mapped;
 mod norm_modulate;
 mod residual;
 mod rms_norm_rope;
@@ -34,6 +35,7 @@ pub use attention::attention;
 pub use conv3d::{ConvSteps, conv3d, conv3d_strided};
 pub use cpu::{Activation, Level, Precision};
 pub use linear::linear;
+pub use mapped::MappedFile;
 pub use norm_modulate::norm_modulate;
 pub use residual::gate_residual;
 pub use rms_norm_rope::{Rotary, rms_norm_rope};
