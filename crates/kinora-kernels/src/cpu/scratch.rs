@@ -92,6 +92,11 @@ impl Scratch {
         })))
     }
 
+    /// Words of the block: as many as were asked for, or more.
+    pub(crate) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, AlignedWords::len)
+    }
+
     pub(crate) fn as_ptr(&self) -> *const u32 {
         self.0
             .as_ref()

@@ -113,7 +113,12 @@ pub(crate) fn product(
         for step in 0..steps {
             let k0 = step * depth;
             let len = depth.min(k - k0.min(k));
-            // SAFETY: the block has room for the padded rows.
+            debug_assert!(
+                block.len() >= rows.next_multiple_of(engine.tile_rows()) * engine.padded_words(len),
+                "whole panels of {rows} rows do not fit {} words",
+                block.len()
+            );
+            // SAFETY: the block has room for whole panels.
             unsafe { pack_rows(engine, a, row0, rows, k0, len, block.as_mut_ptr()) };
             let left = Packed {
                 ptr: block.as_ptr(),

@@ -94,6 +94,26 @@ fn ragged_products_match_the_reference_on_every_level() {
     }
 }
 
+/// Rows just below a multiple of 32 take more whole panels of six than of eight: the packed block must hold them. Sizes
+/// at which a block has no word to spare.
+#[test]
+fn the_last_panel_of_rows_has_room() {
+    for level in testable_levels("gemm") {
+        for (m, k) in [
+            (31, 32),
+            (32, 32),
+            (62, 128),
+            (64, 256),
+            (128, 256),
+            (160, 64),
+        ] {
+            let (a, b) = (values(m * k, 1), values(k * 16, 2));
+            let (a, b) = (MatRef::new(&a, m, k), MatRef::new(&b, k, 16));
+            check(level, a, b, Precision::F32);
+        }
+    }
+}
+
 #[test]
 fn strided_and_unaligned_operands_match() {
     let (m, k, n) = (37, 45, 51);
