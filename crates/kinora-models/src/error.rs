@@ -1,5 +1,6 @@
 //! What can go wrong between a file, a prompt and a network.
 
+use std::fmt;
 use std::path::PathBuf;
 
 /// Errors of this crate; each says what to do.
@@ -47,6 +48,43 @@ pub enum Error {
         /// Shape that the network needs.
         required: Vec<usize>,
     },
+    /// A folder holds no weight file that this program knows.
+    #[error("no weights in {folder}: looked for {looked_for}")]
+    NoWeights {
+        /// The folder.
+        folder: PathBuf,
+        /// Names of files.
+        looked_for: String,
+    },
+    /// A configuration is none of the model family.
+    #[error("{path}: {reason}")]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and with which entry.
+        reason: String,
+    },
+    /// Tensors of a checkpoint are not those of the network.
+    #[error("the weights in {path} do not fit the network:{problems}")]
+    Tensors {
+        /// The folder.
+        path: PathBuf,
+        /// All of them.
+        problems: TensorProblems,
+    },
+    /// A network was given a tensor that it cannot take.
+    #[error("'{name}' has shape {got:?}, but the network takes {required}")]
+    Input {
+        /// What the tensor is.
+        name: &'static str,
+        /// Its shape.
+        got: Vec<usize>,
+        /// What the shape may be.
+        required: String,
+    },
+    /// A network lacks an input, or was given one that it has no use for.
+    #[error("{0}")]
+    Inputs(&'static str),
     /// The prompt has more tokens than the text encoder takes.
     #[error("the prompt has {got} tokens, but this model takes {limit}; shorten it")]
     PromptLength {
@@ -63,4 +101,50 @@ pub enum Error {
     /// The tokenizer failed.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
+}
+
+/// How the tensors of a checkpoint differ from those that a network needs, each with its name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TensorProblems {
+    /// Not in the files.
+    pub missing: Vec<String>,
+    /// Another shape: what it is and what it should be.
+    pub shapes: Vec<String>,
+    /// Numbers of a type that this program does not read.
+    pub types: Vec<String>,
+    /// In the files, but in no layer.
+    pub unmatched: Vec<String>,
+}
+
+impl TensorProblems {
+    /// Whether all is well.
+    pub fn is_empty(&self) -> bool {
+        self.missing.is_empty()
+            && self.shapes.is_empty()
+            && self.types.is_empty()
+            && self.unmatched.is_empty()
+    }
+}
+
+impl fmt::Display for TensorProblems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// As many as fit a screen.
+        const SHOWN: usize = 12;
+        for (what, names) in [
+            ("missing", &self.missing),
+            ("of another shape", &self.shapes),
+            ("of an unknown type", &self.types),
+            ("that no layer takes", &self.unmatched),
+        ] {
+            if names.is_empty() {
+                continue;
+            }
+            let shown = &names[..names.len().min(SHOWN)];
+            write!(f, "\n  {} {what}: {}", names.len(), shown.join(", "))?;
+            if names.len() > SHOWN {
+                write!(f, ", …")?;
+            }
+        }
+        Ok(())
+    }
 }

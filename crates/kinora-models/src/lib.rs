@@ -7,7 +7,8 @@ mod error;
 mod family;
 pub mod layers;
 pub mod mini;
+pub mod wan;
 pub mod weights;
 
-pub use error::Error;
+pub use error::{Error, TensorProblems};
 pub use family::{ClipShape, Description, VideoModel, Window};

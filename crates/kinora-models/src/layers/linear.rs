@@ -49,13 +49,18 @@ impl Linear {
         x: Tensor<D>,
         activation: Activation,
     ) -> Tensor<D> {
-        linear(
-            x,
-            self.weight.val(),
-            self.bias.val(),
-            activation,
-            Precision::Bf16,
-        )
+        self.forward_with(x, activation, Precision::Bf16)
+    }
+
+    /// As [`forward_activated`](Self::forward_activated), in a precision.
+    pub fn forward_with<const D: usize>(
+        &self,
+        x: Tensor<D>,
+        activation: Activation,
+        precision: Precision,
+    ) -> Tensor<D> {
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        linear(x, weight, bias, activation, precision)
     }
 }
 
@@ -75,6 +80,11 @@ impl Mlp {
         }
     }
 
+    /// A perceptron of given layers.
+    pub fn from_layers(expand: Linear, project: Linear) -> Self {
+        Self { expand, project }
+    }
+
     /// Hidden channels.
     pub fn hidden(&self) -> usize {
         self.expand.weight.dims()[1]
@@ -84,7 +94,13 @@ impl Mlp {
     ///
     /// `[..., width]` → `[..., width]`
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.forward_with(x, Precision::Bf16)
+    }
+
+    /// As [`forward`](Self::forward), in a precision.
+    pub fn forward_with<const D: usize>(&self, x: Tensor<D>, precision: Precision) -> Tensor<D> {
+        let hidden = self.expand.forward_with(x, Activation::GeluTanh, precision);
         self.project
-            .forward(self.expand.forward_activated(x, Activation::GeluTanh))
+            .forward_with(hidden, Activation::None, precision)
     }
 }

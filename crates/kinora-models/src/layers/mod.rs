@@ -7,5 +7,5 @@ mod position;
 
 pub use attention::{CrossAttention, KeyValue, SelfAttention};
 pub use linear::{Linear, Mlp};
-pub use norm::LayerNorm;
+pub use norm::{LayerNorm, RmsNorm};
 pub use position::{fourier_features, rotary_3d};

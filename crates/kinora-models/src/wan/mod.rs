@@ -1,0 +1,13 @@
+//! Wan 2.1 and 2.2, the open video models of the Wan team (Wan et al., 2025; Apache-2.0): networks that read the
+//! weights of diffusers folders and give what diffusers gives.
+//!
+//! | network | upstream |
+//! | --- | --- |
+//!
+//! `bench/parity/` makes small checkpoints with these libraries; the tests compare with what they gave.
+
+pub mod config;
+pub mod weights;
+
+pub use config::{AutoencoderConfig, ImageConfig, TextConfig, TransformerConfig, VaceConfig};
+pub use weights::Checkpoint;

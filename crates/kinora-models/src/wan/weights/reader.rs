@@ -1,0 +1,219 @@
+//! Layers out of a checkpoint, by the names that upstream gives them.
+
+use std::fmt::Display;
+
+use burn::module::Param;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::values::{floats, is_readable, taps_first, transposed};
+use super::{Checkpoint, Located, Notes, RowTable};
+use crate::layers::{LayerNorm, Linear, RmsNorm};
+
+/// Gives the tensors of a [`Checkpoint`] that a network asks for by name; see [`Checkpoint::load`].
+#[derive(Debug)]
+pub struct Reader<'a> {
+    checkpoint: &'a Checkpoint,
+    device: &'a Device,
+    /// Where the names of the network's next layers stand.
+    path: Vec<String>,
+    /// Of a reader that only checks.
+    notes: Option<&'a mut Notes>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn checking(
+        checkpoint: &'a Checkpoint,
+        device: &'a Device,
+        notes: &'a mut Notes,
+    ) -> Self {
+        Self {
+            notes: Some(notes),
+            ..Self::reading(checkpoint, device)
+        }
+    }
+
+    pub(super) fn reading(checkpoint: &'a Checkpoint, device: &'a Device) -> Self {
+        Self {
+            checkpoint,
+            device,
+            path: Vec::new(),
+            notes: None,
+        }
+    }
+
+    /// Where the network's tensors go.
+    pub fn device(&self) -> &Device {
+        self.device
+    }
+
+    /// What `build` makes of the tensors whose names begin with `name` and a dot.
+    pub fn within<T>(&mut self, name: impl Display, build: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.push(name.to_string());
+        let built = build(self);
+        self.path.pop();
+        built
+    }
+
+    /// The things in a list, `name.0` to `name.(count − 1)`.
+    pub fn list<T>(
+        &mut self,
+        name: &str,
+        count: usize,
+        mut build: impl FnMut(&mut Self, usize) -> T,
+    ) -> Vec<T> {
+        let mut item = |reader: &mut Self, i: usize| reader.within(i, |reader| build(reader, i));
+        self.within(name, |reader| (0..count).map(|i| item(reader, i)).collect())
+    }
+
+    /// Whether there is such a tensor.
+    pub fn has(&self, name: &str) -> bool {
+        self.checkpoint.tensors.contains_key(&self.full(name))
+    }
+
+    /// A tensor as it is stored.
+    pub fn tensor<const D: usize>(&mut self, name: &str, shape: [usize; D]) -> Tensor<D> {
+        self.tensor_as(name, &shape, shape)
+    }
+
+    /// The values of a tensor that is stored as `stored`, as `shape`.
+    pub fn tensor_as<const D: usize>(
+        &mut self,
+        name: &str,
+        stored: &[usize],
+        shape: [usize; D],
+    ) -> Tensor<D> {
+        match self.take(name, stored) {
+            None => self.stand_in(),
+            Some(found) => {
+                let values = floats(found.dtype, self.checkpoint.bytes(found));
+                Tensor::from_data(TensorData::new(values, shape), self.device)
+            }
+        }
+    }
+
+    /// A matrix whose rows are read when they are asked for.
+    pub fn rows(&mut self, name: &str, shape: [usize; 2]) -> RowTable {
+        match self.take(name, &shape) {
+            None => RowTable::empty(),
+            Some(found) => {
+                let file = self.checkpoint.files[found.file].clone();
+                RowTable::new(file, found.bytes.clone(), found.dtype, shape[0])
+            }
+        }
+    }
+
+    /// A tensor `[channels_out, …]` as a matrix `[…, channels_out]`.
+    pub fn matrix(&mut self, name: &str, shape: &[usize]) -> Tensor<2> {
+        let rows = shape[0];
+        match self.take(name, shape) {
+            None => self.stand_in(),
+            Some(found) => {
+                let values = transposed(found.dtype, self.checkpoint.bytes(found), rows);
+                let columns = shape[1..].iter().product::<usize>();
+                Tensor::from_data(TensorData::new(values, [columns, rows]), self.device)
+            }
+        }
+    }
+
+    /// `weight` `[channels_out, channels_in]` and `bias`.
+    pub fn linear(&mut self, name: &str, channels_in: usize, channels_out: usize) -> Linear {
+        self.linear_of(name, &[channels_out, channels_in])
+    }
+
+    /// A linear layer whose weight is stored as a convolution of steps as wide as itself.
+    pub fn linear_of(&mut self, name: &str, shape: &[usize]) -> Linear {
+        self.within(name, |reader| Linear {
+            weight: Param::from_tensor(reader.matrix("weight", shape)),
+            bias: Param::from_tensor(reader.tensor("bias", [shape[0]])),
+        })
+    }
+
+    /// `weight` of this shape alone; the bias is zero.
+    pub fn linear_without_bias(&mut self, name: &str, shape: &[usize]) -> Linear {
+        let bias = match self.notes {
+            Some(_) => self.stand_in(),
+            None => Tensor::zeros([shape[0]], self.device),
+        };
+        self.within(name, |reader| Linear {
+            weight: Param::from_tensor(reader.matrix("weight", shape)),
+            bias: Param::from_tensor(bias),
+        })
+    }
+
+    /// `weight` and `bias`.
+    pub fn layer_norm(&mut self, name: &str, channels: usize, epsilon: f32) -> LayerNorm {
+        self.within(name, |reader| {
+            let weight = reader.tensor("weight", [channels]);
+            let bias = reader.tensor("bias", [channels]);
+            LayerNorm::from_weights(weight, bias, epsilon)
+        })
+    }
+
+    /// `weight`.
+    pub fn rms_norm(&mut self, name: &str, channels: usize, epsilon: f32) -> RmsNorm {
+        self.within(name, |reader| {
+            RmsNorm::from_weight(reader.tensor("weight", [channels]), epsilon)
+        })
+    }
+
+    /// `weight` of a convolution, stored `[channels_out, channels_in, …taps]`, as
+    /// `[kernel_frames, kernel_height, kernel_width, channels_in, channels_out]`.
+    ///
+    /// `kernel` holds the sizes that are stored: three, or two where frames are not convolved.
+    pub fn kernel(&mut self, name: &str, channels: [usize; 2], kernel: &[usize]) -> Tensor<5> {
+        let [channels_in, channels_out] = channels;
+        let shape: Vec<usize> = [channels_out, channels_in]
+            .into_iter()
+            .chain(kernel.iter().copied())
+            .collect();
+        let mut taps = [1; 3];
+        taps[3 - kernel.len()..].copy_from_slice(kernel);
+        match self.take(name, &shape) {
+            None => self.stand_in(),
+            Some(found) => {
+                let turned = transposed(found.dtype, self.checkpoint.bytes(found), channels_out);
+                let values = taps_first(&turned, taps.iter().product(), channels_out);
+                let [frames, height, width] = taps;
+                let shape = [frames, height, width, channels_in, channels_out];
+                Tensor::from_data(TensorData::new(values, shape), self.device)
+            }
+        }
+    }
+
+    /// The tensor's place, or nothing while only checking.
+    fn take(&mut self, name: &str, shape: &[usize]) -> Option<&'a Located> {
+        let name = self.full(name);
+        let found = self.checkpoint.tensors.get(&name);
+        let Some(notes) = &mut self.notes else {
+            return Some(found.expect("a checking reader has found all tensors"));
+        };
+        let problems = &mut notes.problems;
+        match found {
+            None => problems.missing.push(name.clone()),
+            Some(found) if found.shape != shape => problems.shapes.push(format!(
+                "{name} (is {:?}, should be {shape:?})",
+                found.shape
+            )),
+            Some(found) if !is_readable(found.dtype) => {
+                problems.types.push(format!("{name} ({:?})", found.dtype));
+            }
+            Some(_) => {}
+        }
+        notes.taken.insert(name);
+        None
+    }
+
+    fn full(&self, name: &str) -> String {
+        let mut full = self.path.join(".");
+        if !full.is_empty() {
+            full.push('.');
+        }
+        full.push_str(name);
+        full
+    }
+
+    /// Something of the right type while only checking: a size from a strange file is not allocated.
+    fn stand_in<const D: usize>(&self) -> Tensor<D> {
+        Tensor::zeros([1; D], self.device)
+    }
+}
