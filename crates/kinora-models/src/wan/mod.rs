@@ -3,11 +3,16 @@
 //!
 //! | network | upstream |
 //! | --- | --- |
+//! | [`transformer`] | diffusers 0.42, `models/transformers/transformer_wan.py` |
 //!
 //! `bench/parity/` makes small checkpoints with these libraries; the tests compare with what they gave.
 
+mod attention;
+mod condition;
 pub mod config;
+pub mod transformer;
 pub mod weights;
 
 pub use config::{AutoencoderConfig, ImageConfig, TextConfig, TransformerConfig, VaceConfig};
+pub use transformer::{Context, Transformer};
 pub use weights::Checkpoint;
