@@ -4,17 +4,20 @@
 //! | network | upstream |
 //! | --- | --- |
 //! | [`transformer`] | diffusers 0.42, `models/transformers/transformer_wan.py` |
+//! | [`autoencoder`] | diffusers 0.42, `models/autoencoders/autoencoder_kl_wan.py` |
 //! | [`text`] | transformers 5.24, `models/umt5/modeling_umt5.py` |
 //!
 //! `bench/parity/` makes small checkpoints with these libraries; the tests compare with what they gave.
 
 mod attention;
+pub mod autoencoder;
 mod condition;
 pub mod config;
 pub mod text;
 pub mod transformer;
 pub mod weights;
 
+pub use autoencoder::{Autoencoder, DecodeState, EncodeState};
 pub use config::{AutoencoderConfig, ImageConfig, TextConfig, TransformerConfig, VaceConfig};
 pub use text::TextEncoder;
 pub use transformer::{Context, Transformer};
