@@ -4,6 +4,7 @@
 //! | network | upstream |
 //! | --- | --- |
 //! | [`transformer`] | diffusers 0.42, `models/transformers/transformer_wan.py` |
+//! | [`vace`] | diffusers 0.42, `models/transformers/transformer_wan_vace.py` |
 //! | [`autoencoder`] | diffusers 0.42, `models/autoencoders/autoencoder_kl_wan.py` |
 //! | [`text`] | transformers 5.24, `models/umt5/modeling_umt5.py` |
 //!
@@ -15,10 +16,12 @@ mod condition;
 pub mod config;
 pub mod text;
 pub mod transformer;
+pub mod vace;
 pub mod weights;
 
 pub use autoencoder::{Autoencoder, DecodeState, EncodeState};
 pub use config::{AutoencoderConfig, ImageConfig, TextConfig, TransformerConfig, VaceConfig};
 pub use text::TextEncoder;
 pub use transformer::{Context, Transformer};
+pub use vace::{Control, VaceContext, VaceTransformer};
 pub use weights::Checkpoint;
