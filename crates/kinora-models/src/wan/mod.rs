@@ -7,6 +7,7 @@
 //! | [`vace`] | diffusers 0.42, `models/transformers/transformer_wan_vace.py` |
 //! | [`autoencoder`] | diffusers 0.42, `models/autoencoders/autoencoder_kl_wan.py` |
 //! | [`text`] | transformers 5.24, `models/umt5/modeling_umt5.py` |
+//! | [`image`] | transformers 5.24, `models/clip/modeling_clip.py` |
 //!
 //! `bench/parity/` makes small checkpoints with these libraries; the tests compare with what they gave.
 
@@ -14,6 +15,7 @@ mod attention;
 pub mod autoencoder;
 mod condition;
 pub mod config;
+pub mod image;
 pub mod text;
 pub mod transformer;
 pub mod vace;
@@ -21,6 +23,7 @@ pub mod weights;
 
 pub use autoencoder::{Autoencoder, DecodeState, EncodeState};
 pub use config::{AutoencoderConfig, ImageConfig, TextConfig, TransformerConfig, VaceConfig};
+pub use image::ImageEncoder;
 pub use text::TextEncoder;
 pub use transformer::{Context, Transformer};
 pub use vace::{Control, VaceContext, VaceTransformer};
