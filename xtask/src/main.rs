@@ -1,8 +1,9 @@
-//! `cargo xtask check`: what the compiler does not see.
+//! `cargo xtask check`: what the compiler does not see. `cargo xtask parity`: a network beside upstream's.
 
 mod arrows;
 mod links;
 mod manifests;
+mod parity;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -23,9 +24,11 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    match std::env::args().nth(1).as_deref() {
-        Some("check") => check(),
-        _ => bail!("usage: cargo xtask check"),
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.split_first() {
+        Some((command, [])) if command == "check" => check(),
+        Some((command, rest)) if command == "parity" => parity::run(rest),
+        _ => bail!("usage: cargo xtask check\n       {}", parity::USAGE),
     }
 }
 
