@@ -6,7 +6,9 @@
 mod guidance;
 mod sampler;
 mod schedule;
+mod unipc;
 
 pub use guidance::guide;
 pub use sampler::{Step, euler, steps};
-pub use schedule::{shift, shifted_sigmas};
+pub use schedule::{Schedule, euler_schedule, shift, shifted_sigmas, unipc_schedule};
+pub use unipc::UniPc;
