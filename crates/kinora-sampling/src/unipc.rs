@@ -190,12 +190,14 @@ fn solve(mut matrix: Vec<Vec<f32>>, mut right: Vec<f32>) -> Vec<f32> {
         let pivot = pivot.unwrap_or(column);
         matrix.swap(column, pivot);
         right.swap(column, pivot);
-        for row in column + 1..n {
-            let factor = matrix[row][column] / matrix[column][column];
-            for i in column..n {
-                matrix[row][i] -= factor * matrix[column][i];
+        let (above, below) = matrix.split_at_mut(column + 1);
+        let pivot = &above[column];
+        for (i, row) in below.iter_mut().enumerate() {
+            let factor = row[column] / pivot[column];
+            for (value, above) in row.iter_mut().zip(pivot) {
+                *value -= factor * above;
             }
-            right[row] -= factor * right[column];
+            right[column + 1 + i] -= factor * right[column];
         }
     }
     for row in (0..n).rev() {

@@ -68,7 +68,7 @@ impl HeadsShape {
                 "rotary tables are [tokens, pairs]"
             );
             assert!(
-                self.is_empty() || (pairs > 0 && self.head_dim % (2 * pairs) == 0),
+                self.is_empty() || (pairs > 0 && self.head_dim.is_multiple_of(2 * pairs)),
                 "{pairs} pairs do not repeat across a head of {}",
                 self.head_dim
             );
