@@ -329,7 +329,7 @@ impl Transformer {
     /// Groups of tokens that share a timestep, in the whole batch.
     fn groups(&self, timesteps: &Tensor<2>, batch: usize, tokens: usize) -> Result<usize, Error> {
         let [clips, groups] = timesteps.dims();
-        if clips != batch || groups == 0 || tokens % groups != 0 {
+        if clips != batch || groups == 0 || !tokens.is_multiple_of(groups) {
             return Err(Error::Input {
                 name: "timestep",
                 got: timesteps.dims().to_vec(),

@@ -86,6 +86,14 @@ fn lying_headers_are_damaged() {
         "b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#;
     let gap = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},
         "b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}"#;
+    // Each as large as a tensor can be; together they end at the largest number.
+    let largest = 1_u128 << 60;
+    let many = (0..16_u128).map(|i| {
+        let size = if i < 15 { largest } else { largest - 1 };
+        let ends = [i * largest, i * largest + size];
+        format!(r#""{i:02}":{{"dtype":"U8","shape":[{size}],"data_offsets":{ends:?}}}"#)
+    });
+    let many = format!("{{{}}}", many.collect::<Vec<_>>().join(","));
     let mut endless = file("{}", 0);
     endless[..8].fill(0xff);
     let mut long = file("{}", 0);
@@ -107,6 +115,7 @@ fn lying_headers_are_damaged() {
                 8,
             ),
         ),
+        ("huge sum", file(&many, 8)),
         ("negative", file(&tensor("[-2]", "[0,8]"), 8)),
         (
             "unknown type",
@@ -261,13 +270,14 @@ fn a_folder_without_weights_says_what_was_looked_for() {
 #[test]
 fn strange_configurations_are_refused() {
     type Read = fn(&Path) -> Result<(), Error>;
+    type Entries<'a> = &'a [(&'a str, Value)];
     let transformer: Read = |folder| TransformerConfig::read(folder).map(|_| ());
     let autoencoder: Read = |folder| AutoencoderConfig::read(folder).map(|_| ());
     let text: Read = |folder| TextConfig::read(folder).map(|_| ());
     let huge = json!(1_u64 << 60);
     let vace: Read = |folder| VaceConfig::read(folder).map(|_| ());
     let image: Read = |folder| ImageConfig::read(folder).map(|_| ());
-    let cases: [(&str, Read, &[(&str, Value)]); 5] = [
+    let cases: [(&str, Read, Entries<'_>); 5] = [
         (
             "t2v",
             transformer,

@@ -203,8 +203,8 @@ impl Autoencoder {
         let stride = self.config.spatial_stride();
         // The shortcuts of 2.2 need whole groups of pixels; 2.1 drops what is left over at each step.
         let fits = |side: usize| match self.config.is_residual {
-            true => side % stride == 0,
-            false => side % patch == 0 && side >= stride,
+            true => side.is_multiple_of(stride),
+            false => side.is_multiple_of(patch) && side >= stride,
         };
         let (least, rest) = if starts { (1, 1) } else { (CHUNK, 0) };
         let is_whole = frames >= least && frames % CHUNK == rest;

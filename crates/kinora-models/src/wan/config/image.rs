@@ -88,7 +88,7 @@ impl ImageConfig {
         within("image_size", self.image_size, 1..=4096)?;
         within("patch_size", self.patch_size, 1..=self.image_size)?;
         epsilon("layer_norm_eps", self.layer_norm_eps)?;
-        if self.hidden_size % self.num_attention_heads != 0 {
+        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             return Err(format!(
                 "{} heads do not share {} channels",
                 self.num_attention_heads, self.hidden_size

@@ -172,7 +172,7 @@ impl TransformerConfig {
             within("image_dim", channels, CHANNELS)?;
         }
         match (self.image_dim, self.pos_embed_seq_len) {
-            (None, Some(_)) => return Err("pos_embed_seq_len without image_dim".into()),
+            (None, Some(_)) => Err("pos_embed_seq_len without image_dim".into()),
             (_, Some(tokens)) => {
                 within("pos_embed_seq_len", tokens, 2..=1 << 16)?;
                 even("pos_embed_seq_len", tokens)

@@ -133,6 +133,7 @@ impl Checkpoint {
             source,
         })?;
         let damaged = |what: String| Error::Format(format!("{}: {what}", path.display()));
+        check_ends(&file).map_err(damaged)?;
         let (header, metadata) =
             SafeTensors::read_metadata(&file).map_err(|error| damaged(error.to_string()))?;
         // Eight bytes say how long the header is.
@@ -186,6 +187,27 @@ impl Checkpoint {
         }
         Ok(())
     }
+}
+
+/// That no tensor ends beyond the file. The library checks all else, but adds up ends that may be as large as numbers
+/// get, which ends a program that was built to check its sums.
+fn check_ends(file: &[u8]) -> Result<(), String> {
+    let header = file.split_first_chunk::<8>().and_then(|(length, rest)| {
+        let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+        rest.get(..length)
+    });
+    let header = header.ok_or("the header does not fit the file")?;
+    let tensors: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(header).map_err(|error| error.to_string())?;
+    for (name, tensor) in &tensors {
+        let ends = tensor
+            .get("data_offsets")
+            .and_then(|offsets| offsets.get(1)?.as_u64());
+        if ends.is_some_and(|end| end > file.len() as u64) {
+            return Err(format!("tensor '{name}' ends beyond the file"));
+        }
+    }
+    Ok(())
 }
 
 /// What a checking reader saw.

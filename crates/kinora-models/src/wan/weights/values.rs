@@ -24,7 +24,7 @@ pub(super) fn floats(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
 /// When the type is not [readable](is_readable): the caller has checked that.
 pub(super) fn transposed(dtype: Dtype, bytes: &[u8], rows: usize) -> Vec<f32> {
     match dtype {
-        Dtype::F32 => turn(bytes.as_chunks().0, rows, |b| f32::from_le_bytes(b)),
+        Dtype::F32 => turn(bytes.as_chunks().0, rows, f32::from_le_bytes),
         Dtype::F16 => turn(bytes.as_chunks().0, rows, |b| {
             f16::from_le_bytes(b).to_f32()
         }),
