@@ -279,13 +279,15 @@ fn too_long_a_prompt_is_an_error() {
 #[test]
 fn sizes_that_no_network_can_have_are_errors() {
     config().validate().unwrap();
-    let broken: [fn(&mut MiniConfig); 7] = [
+    let broken: [fn(&mut MiniConfig); 9] = [
         |config| config.transformer.heads = 0,
         |config| config.director.width = 33,
         |config| config.text.width = 0,
         |config| config.autoencoder.patch = 6,
         |config| config.autoencoder.latent_channels = usize::MAX,
         |config| config.window = 1,
+        |config| config.autoencoder.patch = 1 << 40,
+        |config| config.transformer.depth = usize::MAX,
         |config| config.sizes = vec![[100, 96]],
     ];
     for (index, spoil) in broken.iter().enumerate() {
@@ -295,7 +297,7 @@ fn sizes_that_no_network_can_have_are_errors() {
     }
 }
 
-/// A plan is the same however the clip is cut, and the subject that a prompt names changes the flow.
+/// The subject that a prompt names changes the flow.
 #[test]
 fn a_named_subject_reaches_the_denoiser() {
     let device = Device::flex();

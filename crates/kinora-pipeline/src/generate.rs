@@ -130,7 +130,7 @@ pub fn generate<M: VideoModel>(
     let positive = model.encode_text(request.prompt)?;
     let clip = ClipShape {
         size: request.size,
-        latent_frames: total,
+        latent_frames: timeline.len(),
         seed: request.sampling.seed,
     };
     let positive = model.plan(request.prompt, positive, clip)?;

@@ -6,22 +6,16 @@ use std::thread;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kinora_data::{Aspect, Labels, Pack, RenderOptions, Renderer, SceneSpec, Split, captions};
-use kinora_models::mini::DIRECTOR_FRAMES;
 use kinora_models::mini::config::AutoencoderConfig;
 use kinora_models::mini::layout::{Place, Places, SLOTS, push_values};
 use kinora_models::mini::lexicon::Lexicon;
 use kinora_models::mini::plate::{Picture, Plate, PlateSize};
+use kinora_models::mini::{DIRECTOR_FRAMES, DIRECTOR_LATEST, LATEST_WINDOW};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// Frames per second of the training clips.
 pub(crate) const FRAMES_PER_SECOND: usize = 12;
-/// Windows begin within this many latent frames of the clip's start.
-const LATEST_WINDOW: usize = 12;
-
-/// Layouts begin within this many latent frames of the clip's start.
-const LATEST_LAYOUT: usize = 24;
-
 const HELD_OUT_SEED: u64 = 0x5EED_0F4E_1D00;
 
 /// What a batch holds.
@@ -431,7 +425,7 @@ impl StageBuilder {
 /// Where a layout begins: with its scene, or later and then going on from known frames.
 fn layout_start(rng: &mut ChaCha8Rng) -> usize {
     if rng.random_bool(0.5) {
-        rng.random_range(1..=LATEST_LAYOUT)
+        rng.random_range(1..=DIRECTOR_LATEST)
     } else {
         0
     }

@@ -119,7 +119,7 @@ impl<M: Module> Descent<M> {
         stop: &AtomicBool,
     ) -> Result<Self, Error> {
         while run.progress(self.step) < 1.0 {
-            let Ok(batch) = batches.recv() else { break };
+            let batch = batches.recv().expect("the renderer draws every step");
             self.step += 1;
             let slope = course.slope(&self.network, batch, self.step)?;
             let loss = slope.loss.clone().into_scalar::<f32>();

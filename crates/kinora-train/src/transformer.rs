@@ -186,7 +186,8 @@ fn export(
 ) -> Result<(), Error> {
     let averaged = descent.averaged();
     let networks = MiniNetworks {
-        autoencoder: fixed.autoencoder.clone(),
+        // Its decoder may have been trained beside this run; the latents are the same.
+        autoencoder: autoencoder::load(&config.autoencoder, &fixed.device)?.0,
         text: averaged.text,
         transformer: averaged.transformer,
         director: averaged.director,

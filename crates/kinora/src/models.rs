@@ -5,6 +5,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use kinora_models::VideoModel;
 use kinora_models::mini::Mini;
+use kinora_models::mini::lexicon::Entry;
 use serde_json::json;
 
 use crate::args::ModelsArgs;
@@ -27,7 +28,7 @@ pub(crate) fn run(args: &ModelsArgs) -> Result<()> {
             "sizes": about.sizes,
             "fps": about.frames_per_second,
             "parameters": parameters,
-            "subjects": model.lexicon().entries().len(),
+            "subjects": nameable(&model).count(),
             "licence": MINI_LICENCE,
         }]);
         return output::print(&serde_json::to_string_pretty(&models)?);
@@ -43,17 +44,25 @@ pub(crate) fn run(args: &ModelsArgs) -> Result<()> {
         parameters as f64 / 1e6,
         sizes.join(", "),
         about.frames_per_second,
-        model.lexicon().entries().len(),
+        nameable(&model).count(),
         about.hash,
     ))
 }
 
 /// Lists what the model knows by name, one a line.
 fn subjects(model: &Mini, json: bool) -> Result<()> {
-    let entries = model.lexicon().entries();
     if json {
-        return output::print(&serde_json::to_string_pretty(entries)?);
+        let entries: Vec<&Entry> = nameable(model).collect();
+        return output::print(&serde_json::to_string_pretty(&entries)?);
     }
-    let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    let names: Vec<&str> = nameable(model).map(|entry| entry.name.as_str()).collect();
     output::print(&names.join("\n"))
+}
+
+/// Subjects that a prompt can call by their own name: "beach" is a place and no umbrella.
+fn nameable(model: &Mini) -> impl Iterator<Item = &Entry> {
+    let lexicon = model.lexicon();
+    let is_called = |(id, entry): &(usize, &Entry)| lexicon.find(&entry.name) == [*id];
+    let entries = lexicon.entries().iter().enumerate();
+    entries.filter(is_called).map(|(_, entry)| entry)
 }

@@ -94,24 +94,40 @@ impl MiniConfig {
     /// Names a size that no network of this family can have, such as one from a strange file.
     pub fn validate(&self) -> Result<(), String> {
         let autoencoder = &self.autoencoder;
-        let positive = [
-            ("latent_channels", autoencoder.latent_channels),
-            ("patch_frames", autoencoder.patch_frames),
-            (
-                "decoder_channels",
-                *autoencoder.decoder_channels.iter().min().unwrap_or(&0),
-            ),
-            ("vocabulary", self.text.vocabulary),
-            ("max_tokens", self.text.max_tokens),
-            ("frames_per_second", self.frames_per_second),
-            ("sizes", self.sizes.len()),
+        let mut sizes = vec![
+            ("latent_channels", autoencoder.latent_channels, 4096),
+            ("patch", autoencoder.patch, 64),
+            ("patch_frames", autoencoder.patch_frames, 16),
+            ("vocabulary", self.text.vocabulary, 1 << 18),
+            ("max_tokens", self.text.max_tokens, 4096),
+            ("text width", self.text.width, 4096),
+            ("text depth", self.text.depth, 64),
+            ("window", self.window, 1024),
+            ("frames_per_second", self.frames_per_second, 240),
+            ("number of sizes", self.sizes.len(), 1024),
         ];
-        for (name, value) in positive {
-            if !(1..=1 << 20).contains(&value) {
-                return Err(format!("{name} is {value}"));
+        for (channels, blocks) in autoencoder
+            .decoder_channels
+            .into_iter()
+            .zip(autoencoder.decoder_blocks)
+        {
+            sizes.push(("decoder_channels", channels, 4096));
+            sizes.push(("decoder_blocks", blocks, 64));
+        }
+        for denoiser in [&self.transformer, &self.director] {
+            sizes.push(("width", denoiser.width, 4096));
+            sizes.push(("depth", denoiser.depth, 64));
+            sizes.push(("mlp_ratio", denoiser.mlp_ratio, 16));
+        }
+        for side in self.sizes.iter().flatten() {
+            sizes.push(("side of a size", *side, 8192));
+        }
+        for (name, value, most) in sizes {
+            if !(1..=most).contains(&value) {
+                return Err(format!("{name} is {value}, expected 1 to {most}"));
             }
         }
-        if autoencoder.patch == 0 || !autoencoder.patch.is_multiple_of(4) {
+        if !autoencoder.patch.is_multiple_of(4) {
             return Err(format!("patch is {}, no multiple of 4", autoencoder.patch));
         }
         if self.window < 2 {

@@ -13,6 +13,11 @@ use crate::{ClipShape, Error};
 
 /// Latent frames that the director sees at once.
 pub const DIRECTOR_FRAMES: usize = 16;
+/// The latest latent frame of a scene at which a window begins in training. Later ones are told this time: by then
+/// a scene only goes on.
+pub const DIRECTOR_LATEST: usize = 24;
+/// Values of a layout stay below this; a long clip must not run away from window to window.
+const LARGEST_VALUE: f32 = 12.0;
 /// Latent frames of the window before that it goes on from.
 pub const DIRECTOR_OVERLAP: usize = 5;
 /// Shift of the noise levels, in training and use. The frames of a path tell nearly the same, so much noise hides little:
@@ -54,12 +59,14 @@ pub(super) fn direct(
     while done < total {
         let overlap = known.as_ref().map_or(0, |known| known.dims()[2]);
         let start = done - overlap;
-        let frames = DIRECTOR_FRAMES.min(total - start);
+        // Always a whole window, as in training; what lies behind the clip's end is dropped.
+        let frames = DIRECTOR_FRAMES;
         let noise: Vec<Tensor<5>> = (done..start + frames)
             .map(|frame| noise(channels, direction.clip.seed, frame, device))
             .collect();
         let mut x = Tensor::cat(known.take().into_iter().chain(noise).collect(), 2);
-        let clock: Vec<f32> = (start..start + frames)
+        let told = start.min(DIRECTOR_LATEST);
+        let clock: Vec<f32> = (told..told + frames)
             .map(|frame| frame as f32 * secs_per_latent)
             .collect();
         let beside = Tensor::<1>::from_floats(condition, device)
@@ -92,9 +99,10 @@ pub(super) fn direct(
                 .map(|v| places_of(v, direction.subjects)),
         );
         done = start + frames;
-        let keep = DIRECTOR_OVERLAP.min(frames);
-        known = Some(x.narrow(2, frames - keep, keep));
+        let last = x.narrow(2, frames - DIRECTOR_OVERLAP, DIRECTOR_OVERLAP);
+        known = Some(last.clamp(-LARGEST_VALUE, LARGEST_VALUE));
     }
+    path.truncate(total * direction.frames_per_latent);
     Ok(path)
 }
 

@@ -52,10 +52,11 @@ impl Lexicon {
         let mut named = Phrases::default();
         let mut tagged: Phrases<Vec<usize>> = Phrases::default();
         for (id, entry) in entries.iter().enumerate() {
-            for phrase in &entry.phrases {
+            let said = |phrase: &&String| !normalise(phrase).is_empty();
+            for phrase in entry.phrases.iter().filter(said) {
                 named.entry(phrase, id);
             }
-            for tag in &entry.tags {
+            for tag in entry.tags.iter().filter(said) {
                 tagged.entry(tag, Vec::new()).push(id);
             }
         }

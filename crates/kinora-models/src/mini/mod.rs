@@ -16,5 +16,5 @@ pub mod text;
 pub mod transformer;
 
 pub use config::MiniConfig;
-pub use director::{DIRECTOR_FRAMES, DIRECTOR_OVERLAP, DIRECTOR_SHIFT};
-pub use model::{Mini, MiniNetworks, Script, plate_condition};
+pub use director::{DIRECTOR_FRAMES, DIRECTOR_LATEST, DIRECTOR_OVERLAP, DIRECTOR_SHIFT};
+pub use model::{LATEST_WINDOW, Mini, MiniNetworks, Script, plate_condition};

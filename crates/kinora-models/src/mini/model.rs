@@ -24,6 +24,10 @@ const LEXICON_TENSOR: &str = "lexicon.pictures";
 /// The one entry of the file's metadata: one, because their order in a file is not settled.
 const METADATA: &str = "kinora-mini";
 
+/// The latest latent frame of a scene at which a window begins in training. Later ones are told this time: by then
+/// a scene only goes on.
+pub const LATEST_WINDOW: usize = 12;
+
 /// What the weight file holds beside tensors.
 #[derive(Serialize, Deserialize)]
 struct Metadata<'a> {
@@ -186,6 +190,13 @@ impl Mini {
         config.validate().map_err(Error::Format)?;
         let tokenizer = Tokenizer::from_bytes(tokenizer)
             .map_err(|error| Error::Format(format!("its tokenizer: {error}")))?;
+        let largest = tokenizer.get_vocab(true).into_values().max();
+        if largest.is_some_and(|id| id as usize >= config.text.vocabulary) {
+            let vocabulary = config.text.vocabulary;
+            return Err(Error::Format(format!(
+                "its tokenizer gives more than the {vocabulary} entries of its text encoder"
+            )));
+        }
         let pictures = tensors
             .remove(LEXICON_TENSOR)
             .ok_or_else(|| Error::MissingTensor(LEXICON_TENSOR.into()))?;
@@ -261,7 +272,15 @@ impl Mini {
 
     /// The same model with other networks of the same sizes.
     pub fn with_networks(self, networks: MiniNetworks) -> Self {
-        Self { networks, ..self }
+        let description = Description {
+            hash: String::new(),
+            ..self.description
+        };
+        Self {
+            networks,
+            description,
+            ..self
+        }
     }
 
     /// From words to tokens.
@@ -370,10 +389,10 @@ impl VideoModel for Mini {
 
     fn velocity(&self, window: Window<'_>, text: &Script) -> Tensor<5> {
         let frames_per_latent = self.config.autoencoder.patch_frames as f32;
+        let told = window.first_latent_frame.min(LATEST_WINDOW);
         let clock_secs: Vec<f32> = (0..window.timesteps.len())
             .map(|frame| {
-                (window.first_latent_frame + frame) as f32 * frames_per_latent
-                    / self.config.frames_per_second as f32
+                (told + frame) as f32 * frames_per_latent / self.config.frames_per_second as f32
             })
             .collect();
         let [_, _, frames, rows, columns] = window.latents.dims();

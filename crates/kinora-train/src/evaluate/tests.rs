@@ -1,9 +1,21 @@
 use kinora_models::mini::config::{TextConfig, TransformerConfig};
 use kinora_models::mini::{MiniConfig, MiniNetworks};
+use kinora_models::weights;
 
 use super::*;
 use crate::classifier::tests::{Folder, alone, tiny_autoencoder, tiny_judges};
 use crate::{lexicon, tokenizer};
+
+/// Fresh networks predict nothing, and nothing decodes to a flat frame, which is refused: these predict
+/// something.
+fn with_texture(networks: MiniNetworks) -> MiniNetworks {
+    let mut tensors = weights::collect(&networks, "model");
+    let bias = tensors.get_mut("model.transformer.out.bias").unwrap();
+    for (channel, value) in bias.data.iter_mut().enumerate() {
+        *value = (channel % 7) as f32 - 3.0;
+    }
+    weights::assign(networks, "model", &tensors).unwrap()
+}
 
 /// A model that has learned nothing.
 fn untrained(pack: &Pack, device: &Device) -> Mini {
@@ -18,7 +30,7 @@ fn untrained(pack: &Pack, device: &Device) -> Mini {
         .with_heads(2);
     let director = transformer.clone();
     let config = MiniConfig::new(tiny_autoencoder(), text, transformer, director);
-    let networks = MiniNetworks::new(&config, device);
+    let networks = with_texture(MiniNetworks::new(&config, device));
     let lexicon = lexicon::lexicon(pack);
     let tokenizer = tokenizer::train(pack, 400).unwrap();
     Mini::new(
