@@ -25,17 +25,17 @@ named_enum! {
 
 /// What the camera sees at one time. Lengths are in sides of the smaller frame edge.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct View {
+pub struct View {
     /// Shift of the camera across.
-    pub(crate) x: f32,
+    pub x: f32,
     /// Shift of the camera down.
-    pub(crate) y: f32,
+    pub y: f32,
     /// Magnification of what is as far as the subject.
-    pub(crate) zoom: f32,
+    pub zoom: f32,
     /// Shift of what is infinitely far, to the left, while the subject stays.
-    pub(crate) orbit: f32,
+    pub orbit: f32,
     /// The point that zoom leaves in place.
-    pub(crate) focus: (f32, f32),
+    pub focus: (f32, f32),
 }
 
 /// Time over which a pan or an orbit runs at even speed.

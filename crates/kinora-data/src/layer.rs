@@ -21,7 +21,7 @@ pub(crate) enum Depth {
 
 impl Depth {
     /// The depth at a height of the world.
-    fn at(self, y: f32) -> f32 {
+    pub(crate) fn at(self, y: f32) -> f32 {
         match self {
             Self::Flat(depth) => depth,
             Self::Ground { far, horizon, near } => {

@@ -3,6 +3,7 @@
 //! [`pack()`] makes the file, [`Pack`] opens it, [`SceneSpec`] says what happens in a scene, [`Renderer`] shows it and
 //! [`captions()`] says it in words.
 
+mod backdrop;
 mod background;
 mod camera;
 mod canvas;
@@ -17,6 +18,7 @@ mod names;
 mod pack;
 mod packing;
 mod palette;
+mod place_words;
 mod preview;
 mod render;
 mod rng;
@@ -28,7 +30,8 @@ mod style;
 mod vocabulary;
 mod weather;
 
-pub use camera::Camera;
+pub use backdrop::{BackdropSize, backdrop};
+pub use camera::{Camera, View};
 pub use caption::{Caption, Captions, Fact, Language, captions, everyday_names};
 pub use error::{Error, Result};
 pub use index::{Class, Entry};

@@ -161,6 +161,17 @@ impl<'a> Renderer<'a> {
             .collect())
     }
 
+    /// What the camera sees in each frame of a window.
+    ///
+    /// # Errors
+    /// A size, rate or subject out of range.
+    pub fn views(&self, spec: &SceneSpec, options: RenderOptions) -> Result<Vec<View>> {
+        self.check(spec, options)?;
+        let layout = Layout::new(spec, options.width, options.height);
+        let views = views(spec, &layout, options);
+        Ok(views.into_iter().map(|(view, _)| view).collect())
+    }
+
     fn check(&self, spec: &SceneSpec, options: RenderOptions) -> Result<()> {
         check("width", options.width, 16, 4096)?;
         check("height", options.height, 16, 4096)?;

@@ -2,11 +2,12 @@
 
 use burn::tensor::{Device, Distribution, Tensor, Tolerance};
 use kinora_models::mini::autoencoder::{Autoencoder, DecodeState};
+use kinora_models::mini::backdrops::{Backdrops, NamedPlace};
 use kinora_models::mini::config::{AutoencoderConfig, TextConfig, TransformerConfig};
 use kinora_models::mini::lexicon::{Entry, Lexicon, PICTURE_VALUES};
 use kinora_models::mini::plate::COVERAGE;
 use kinora_models::mini::transformer::Context;
-use kinora_models::mini::{Mini, MiniConfig, MiniNetworks};
+use kinora_models::mini::{Mini, MiniConfig, MiniNetworks, MiniParts};
 use kinora_models::{ClipShape, Error, VideoModel, Window};
 use tokenizers::Tokenizer;
 use tokenizers::models::wordlevel::WordLevel;
@@ -197,16 +198,31 @@ fn model(device: &Device) -> Mini {
         tags: Vec::new(),
     }];
     let networks = MiniNetworks::new(&config, device);
-    let lexicon = Lexicon::new(entries, vec![200; PICTURE_VALUES]);
-    Mini::new(
-        "test",
-        String::new(),
+    let parts = MiniParts {
+        backdrops: backdrops(&config.sizes),
         config,
         networks,
-        tokenizer(),
-        lexicon,
-        device,
-    )
+        tokenizer: tokenizer(),
+        lexicon: Lexicon::new(entries, vec![200; PICTURE_VALUES]),
+    };
+    Mini::new("test", String::new(), parts, device)
+}
+
+/// A dark beach and a bright sea.
+fn backdrops(sizes: &[[usize; 2]]) -> Backdrops {
+    let place = |name: &str| NamedPlace {
+        name: name.into(),
+        phrases: vec![name.into()],
+        is_common: true,
+    };
+    let places = vec![place("beach"), place("sea")];
+    let looks = 1;
+    let pictures = sizes.iter().map(|&size| {
+        let bytes: usize = Backdrops::shape(1, looks, size).iter().product();
+        [vec![20; bytes], vec![220; bytes]].concat()
+    });
+    let pictures = pictures.collect();
+    Backdrops::new(places, looks, sizes.to_vec(), pictures)
 }
 
 fn velocity(model: &Mini, latents: Tensor<5>) -> Tensor<5> {
@@ -309,15 +325,7 @@ fn a_named_subject_reaches_the_denoiser() {
         *value = (i % 5) as f32 * 0.1 - 0.2;
     }
     let awake = kinora_models::weights::assign(networks.clone(), "m", &tensors).unwrap();
-    let model = Mini::new(
-        "test",
-        String::new(),
-        config(),
-        awake,
-        tokenizer(),
-        model.lexicon().clone(),
-        &device,
-    );
+    let model = model.with_networks(awake);
     let latents = random([1, 8, 2, 3, 4], &device);
     let planned = velocity(&model, latents.clone());
     let window = Window {
@@ -328,4 +336,40 @@ fn a_named_subject_reaches_the_denoiser() {
     let unplanned = model.velocity(window, &model.encode_text("a koala waves").unwrap());
     let change = (planned - unplanned).abs().max().into_scalar::<f32>();
     assert!(change > 1e-3, "{change}");
+}
+
+/// So does the place.
+#[test]
+fn a_named_place_reaches_the_denoiser() {
+    let device = Device::flex();
+    let model = model(&device);
+    let mut tensors = kinora_models::weights::collect(model.networks(), "m");
+    let out = tensors.get_mut("m.transformer.out.weight").unwrap();
+    for (i, value) in out.data.iter_mut().enumerate() {
+        *value = (i % 5) as f32 * 0.1 - 0.2;
+    }
+    let awake = kinora_models::weights::assign(model.networks().clone(), "m", &tensors).unwrap();
+    let model = model.with_networks(awake);
+    let size = model.config().sizes[0];
+    let latents = random([1, 8, 2, size[1] / 16, size[0] / 16], &device);
+    let clip = ClipShape {
+        size,
+        latent_frames: 2,
+        seed: 1,
+    };
+    // The same words for the networks: only what is looked up differs.
+    let text = |place: &str| {
+        let words = model.encode_text("a koala waves").unwrap();
+        model.plan(place, words, clip).unwrap()
+    };
+    let velocity = |place: &str| {
+        let window = Window {
+            latents: latents.clone(),
+            timesteps: &[0.7, 0.7],
+            first_latent_frame: 0,
+        };
+        model.velocity(window, &text(place))
+    };
+    let change = velocity("beach") - velocity("sea");
+    assert!(change.abs().max().into_scalar::<f32>() > 1e-3);
 }

@@ -64,6 +64,10 @@ pub struct TransformerRun {
     pub autoencoder: PathBuf,
     /// Name of the finished model.
     pub name: String,
+    /// A model file with the same sizes and the same autoencoder that the run starts from, tokenizer included. Its
+    /// optimiser starts afresh.
+    #[serde(default)]
+    pub from: Option<PathBuf>,
     /// Pack of the subjects that the finished model knows by name; the one it is trained on by default.
     /// The denoiser has not seen them all, but it is shown their pictures.
     #[serde(default)]

@@ -6,13 +6,15 @@ use std::thread;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kinora_data::{Aspect, Labels, Pack, RenderOptions, Renderer, SceneSpec, Split, captions};
+use kinora_models::mini::LATEST_WINDOW;
+use kinora_models::mini::backdrops::Backdrops;
 use kinora_models::mini::config::AutoencoderConfig;
-use kinora_models::mini::layout::{Place, Places, SLOTS, push_values};
 use kinora_models::mini::lexicon::Lexicon;
-use kinora_models::mini::plate::{Picture, Plate, PlateSize};
-use kinora_models::mini::{DIRECTOR_FRAMES, DIRECTOR_LATEST, LATEST_WINDOW};
+use kinora_models::mini::plate::PlateSize;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+use crate::staging::{Layouts, StageBuilder, Staging, Told, layout_start};
 
 /// Frames per second of the training clips.
 pub(crate) const FRAMES_PER_SECOND: usize = 12;
@@ -27,39 +29,6 @@ pub struct Shape {
     pub latent_frames: usize,
     /// Whether clips may begin in the middle of a scene.
     pub anywhere: bool,
-}
-
-/// Paths of subjects through scenes, for the director.
-#[derive(Debug, Clone)]
-pub struct Layouts {
-    /// Slots that each scene fills: the subjects that its caption names.
-    pub subjects: Vec<usize>,
-    /// [`DIRECTOR_FRAMES`] latent frames of each, `[batch, DIRECTOR_FRAMES, patch_frames · FRAME_VALUES]`.
-    pub values: Vec<f32>,
-    /// Index of each first latent frame in its scene.
-    pub first_latent_frames: Vec<usize>,
-    /// Pixels of a frame, `[width, height]`.
-    pub size: [usize; 2],
-}
-
-impl Layouts {
-    fn new(size: [usize; 2]) -> Self {
-        Self {
-            subjects: Vec::new(),
-            values: Vec::new(),
-            first_latent_frames: Vec::new(),
-            size,
-        }
-    }
-}
-
-/// What the denoisers are told of a batch's subjects.
-#[derive(Debug, Clone)]
-pub struct Staging {
-    /// Of each clip.
-    pub plates: Vec<Plate>,
-    /// Of each clip, from a time of its own on.
-    pub layouts: Layouts,
 }
 
 /// Layouts with their captions.
@@ -80,8 +49,6 @@ pub struct ClipBatch {
     shape: [usize; 5],
     /// A caption of each clip.
     pub captions: Vec<String>,
-    /// Subjects of each clip, the main one first.
-    pub subjects: Vec<Vec<usize>>,
     /// Facts of each clip.
     pub labels: Vec<Labels>,
     /// Index of the first latent frame in its scene.
@@ -110,12 +77,6 @@ pub struct Corpus {
     stage: Option<Arc<StageBuilder>>,
 }
 
-/// Names and pictures, ready to draw.
-struct StageBuilder {
-    lexicon: Lexicon,
-    pictures: Vec<Picture>,
-}
-
 impl Corpus {
     /// Scenes of `pack`; the same seed gives the same batches.
     pub fn new(pack: Arc<Pack>, split: Split, seed: u64, config: &AutoencoderConfig) -> Self {
@@ -130,12 +91,9 @@ impl Corpus {
     }
 
     /// The same scenes with their [`Staging`].
-    pub fn with_staging(self, lexicon: Lexicon) -> Self {
-        let pictures = (0..lexicon.entries().len())
-            .map(|entry| Picture::new(lexicon.picture(entry)))
-            .collect();
+    pub fn with_staging(self, lexicon: Lexicon, backdrops: Backdrops) -> Self {
         Self {
-            stage: Some(Arc::new(StageBuilder { lexicon, pictures })),
+            stage: Some(Arc::new(StageBuilder::new(lexicon, backdrops))),
             ..self
         }
     }
@@ -154,37 +112,22 @@ impl Corpus {
         }
     }
 
-    /// The batch of a step: a function of seed and step alone, so that a resumed run sees what it
-    /// would have seen.
-    pub fn batch(&self, step: u32, shape: Shape) -> ClipBatch {
+    /// What a step draws from, and the shape of its frames: a function of seed and step alone, so that a resumed run
+    /// sees what it would have seen.
+    fn draw(&self, step: u32) -> (ChaCha8Rng, Aspect) {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(u64::from(step));
         let aspect = Aspect::ALL[[0, 0, 1, 2][rng.random_range(0..4)]];
-        self.batch_of(rng, aspect, shape)
+        (rng, aspect)
     }
 
-    fn batch_of(&self, mut rng: ChaCha8Rng, aspect: Aspect, shape: Shape) -> ClipBatch {
+    /// The batch of a step.
+    pub fn batch(&self, step: u32, shape: Shape) -> ClipBatch {
+        let (mut rng, aspect) = self.draw(step);
         let (width, height) = aspect.native_size();
         let renderer = Renderer::new(&self.pack);
-        let mut batch = ClipBatch {
-            patches: Vec::new(),
-            shape: [
-                shape.batch,
-                shape.latent_frames,
-                height / self.patch,
-                width / self.patch,
-                self.patch_frames * self.patch * self.patch * 3,
-            ],
-            captions: Vec::new(),
-            subjects: Vec::new(),
-            labels: Vec::new(),
-            first_latent_frames: Vec::new(),
-            staging: self.stage.as_ref().map(|_| Staging {
-                plates: Vec::new(),
-                layouts: Layouts::new([width, height]),
-            }),
-            rng: rng.clone(),
-        };
+        let mut batch = self.empty([width, height], shape, rng.clone());
+        batch.staging = self.stage.as_ref().map(|_| Staging::new([width, height]));
         for _ in 0..shape.batch {
             let mut spec = SceneSpec::sample(rng.random(), &self.pack, self.split);
             spec.aspect = aspect;
@@ -203,17 +146,23 @@ impl Corpus {
             let caption = caption(&spec, &self.pack, rng.random());
             if let (Some(stage), Some(staging)) = (&self.stage, &mut batch.staging) {
                 let slots = stage.slots(&spec, &caption);
-                let plate = self.plate(stage, &renderer, &spec, &slots, window);
+                let told = Told {
+                    renderer: &renderer,
+                    spec: &spec,
+                    slots: &slots,
+                };
+                let size = PlateSize {
+                    frame: [width, height],
+                    patch: self.patch,
+                    patch_frames: self.patch_frames,
+                };
+                let backdrop = stage.backdrop(&spec, &caption, size.frame);
+                let plate = stage.plate(told, backdrop.as_ref(), size, window);
                 staging.plates.push(plate);
                 let from = layout_start(&mut rng);
-                self.push_layout(&renderer, &spec, &slots, from, &mut staging.layouts);
+                staging.layouts.push(told, from, self.patch_frames);
             }
             batch.captions.push(caption);
-            batch.subjects.push(
-                std::iter::once(spec.subject)
-                    .chain(spec.companion.map(|companion| companion.subject))
-                    .collect(),
-            );
             batch.labels.push(spec.labels());
             batch.first_latent_frames.push(first);
         }
@@ -224,35 +173,47 @@ impl Corpus {
     /// One given scene from its beginning, as a batch of its own.
     pub fn scene(&self, spec: &SceneSpec, latent_frames: usize) -> ClipBatch {
         let (width, height) = spec.aspect.native_size();
-        let mut patches = Vec::new();
         let window = Window {
             first: 0,
             latent_frames,
             width,
             height,
         };
-        self.render(&Renderer::new(&self.pack), spec, window, &mut patches);
-        let values = self.patch_frames * self.patch * self.patch * 3;
+        let shape = Shape {
+            batch: 1,
+            latent_frames,
+            anywhere: false,
+        };
+        let mut batch = self.empty([width, height], shape, ChaCha8Rng::seed_from_u64(0));
+        self.render(&Renderer::new(&self.pack), spec, window, &mut batch.patches);
+        batch
+            .captions
+            .push(captions(spec, &self.pack, 0).short_en.text);
+        batch.labels.push(spec.labels());
+        batch.first_latent_frames.push(0);
+        batch
+    }
+
+    fn empty(&self, [width, height]: [usize; 2], shape: Shape, rng: ChaCha8Rng) -> ClipBatch {
         ClipBatch {
-            patches,
+            patches: Vec::new(),
             shape: [
-                1,
-                latent_frames,
+                shape.batch,
+                shape.latent_frames,
                 height / self.patch,
                 width / self.patch,
-                values,
+                self.patch_frames * self.patch * self.patch * 3,
             ],
-            captions: vec![captions(spec, &self.pack, 0).short_en.text],
-            subjects: vec![vec![spec.subject]],
-            labels: vec![spec.labels()],
-            first_latent_frames: vec![0],
+            captions: Vec::new(),
+            labels: Vec::new(),
+            first_latent_frames: Vec::new(),
             staging: None,
-            rng: ChaCha8Rng::seed_from_u64(0),
+            rng,
         }
     }
 
     fn render(&self, renderer: &Renderer, spec: &SceneSpec, window: Window, out: &mut Vec<f32>) {
-        let (options, padding) = self.options(window);
+        let (options, padding) = window.options(self.patch_frames);
         let clip = renderer.render(spec, options);
         let clip = clip.expect("native sizes and frame counts can be rendered");
         let frame_of = |t: usize| t.saturating_sub(padding);
@@ -273,95 +234,6 @@ impl Corpus {
         }
     }
 
-    /// Which frames a window holds, and how often its first frame is repeated before them: latent
-    /// frame 0 holds frame 0 alone, repeated; latent frame k holds 4k − 3 ..= 4k.
-    fn options(&self, window: Window) -> (RenderOptions, usize) {
-        let padding = if window.first == 0 {
-            self.patch_frames - 1
-        } else {
-            0
-        };
-        let options = RenderOptions {
-            width: window.width,
-            height: window.height,
-            fps: FRAMES_PER_SECOND as f32,
-            start_frame: (window.first * self.patch_frames).saturating_sub(self.patch_frames - 1),
-            frames: window.latent_frames * self.patch_frames - padding,
-        };
-        (options, padding)
-    }
-
-    /// Places in each frame of each latent frame of a window, for the subjects in `slots`.
-    fn places(
-        &self,
-        renderer: &Renderer,
-        spec: &SceneSpec,
-        slots: &[usize],
-        window: Window,
-    ) -> Vec<Places> {
-        let (options, padding) = self.options(window);
-        let told = renderer.places(spec, options);
-        let told = told.expect("native sizes and frame counts can be rendered");
-        let places = |frame: &Vec<kinora_data::Place>| -> Places {
-            std::array::from_fn(|slot| {
-                let subject = slots.get(slot)?;
-                let place = frame.iter().find(|place| place.subject == *subject)?;
-                Some(Place {
-                    center: place.center,
-                    sides: place.sides,
-                    rotation: place.rotation,
-                    is_flipped: place.is_flipped,
-                })
-            })
-        };
-        let frames = window.latent_frames * self.patch_frames;
-        (0..frames)
-            .map(|frame| places(&told[frame.saturating_sub(padding)]))
-            .collect()
-    }
-
-    /// The plate of a window.
-    fn plate(
-        &self,
-        stage: &StageBuilder,
-        renderer: &Renderer,
-        spec: &SceneSpec,
-        slots: &[usize],
-        window: Window,
-    ) -> Plate {
-        let size = PlateSize {
-            frame: [window.width, window.height],
-            patch: self.patch,
-            patch_frames: self.patch_frames,
-        };
-        let pictures: Vec<&Picture> = slots.iter().map(|&id| &stage.pictures[id]).collect();
-        let places = self.places(renderer, spec, slots, window);
-        Plate::draw(size, &pictures, &places)
-    }
-
-    /// Appends the paths of a scene from latent frame `first` on.
-    fn push_layout(
-        &self,
-        renderer: &Renderer,
-        spec: &SceneSpec,
-        slots: &[usize],
-        first: usize,
-        layouts: &mut Layouts,
-    ) {
-        let [width, height] = layouts.size;
-        let window = Window {
-            first,
-            latent_frames: DIRECTOR_FRAMES,
-            width,
-            height,
-        };
-        for places in self.places(renderer, spec, slots, window) {
-            push_values(&places, &mut layouts.values);
-        }
-        layouts.subjects.push(slots.len());
-        layouts.first_latent_frames.push(first);
-    }
-
     /// The layouts of a step, without their pixels.
     ///
     /// # Panics
@@ -369,9 +241,7 @@ impl Corpus {
     /// If the corpus has no staging.
     pub(crate) fn layouts(&self, step: u32, count: usize) -> LayoutBatch {
         let stage = self.stage.as_ref().expect("made with staging");
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        rng.set_stream(u64::from(step));
-        let aspect = Aspect::ALL[[0, 0, 1, 2][rng.random_range(0..4)]];
+        let (mut rng, aspect) = self.draw(step);
         let (width, height) = aspect.native_size();
         let renderer = Renderer::new(&self.pack);
         let mut layouts = Layouts::new([width, height]);
@@ -382,7 +252,12 @@ impl Corpus {
             let caption = caption(&spec, &self.pack, rng.random());
             let slots = stage.slots(&spec, &caption);
             let first = layout_start(&mut rng);
-            self.push_layout(&renderer, &spec, &slots, first, &mut layouts);
+            let told = Told {
+                renderer: &renderer,
+                spec: &spec,
+                slots: &slots,
+            };
+            layouts.push(told, first, self.patch_frames);
             captions.push(caption);
         }
         LayoutBatch {
@@ -411,36 +286,35 @@ impl Corpus {
     }
 }
 
-impl StageBuilder {
-    /// Slots as they will be in use: the subjects that the caption names, in its order.
-    fn slots(&self, spec: &SceneSpec, caption: &str) -> Vec<usize> {
-        let companion = spec.companion.map(|companion| companion.subject);
-        let mut slots = self.lexicon.find(caption);
-        slots.truncate(SLOTS);
-        slots.retain(|&id| id == spec.subject || Some(id) == companion);
-        slots
-    }
-}
-
-/// Where a layout begins: with its scene, or later and then going on from known frames.
-fn layout_start(rng: &mut ChaCha8Rng) -> usize {
-    if rng.random_bool(0.5) {
-        rng.random_range(1..=DIRECTOR_LATEST)
-    } else {
-        0
-    }
-}
-
 /// One of a scene's captions, in the mix of lengths and languages that training sees.
 pub(crate) fn caption(spec: &SceneSpec, pack: &Pack, seed: u64) -> String {
     let mut rng = kinora_data::Rng::new(seed);
     captions(spec, pack, seed).sample(&mut rng).text.clone()
 }
 
+/// A part of a scene.
 #[derive(Clone, Copy)]
-struct Window {
-    first: usize,
-    latent_frames: usize,
-    width: usize,
-    height: usize,
+pub(crate) struct Window {
+    /// Its first latent frame.
+    pub(crate) first: usize,
+    pub(crate) latent_frames: usize,
+    /// Pixels.
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+}
+
+impl Window {
+    /// Which frames it holds, and how often its first frame is repeated before them: latent frame 0 holds frame 0
+    /// alone, repeated; latent frame k holds 4k − 3 ..= 4k.
+    pub(crate) fn options(self, patch_frames: usize) -> (RenderOptions, usize) {
+        let padding = if self.first == 0 { patch_frames - 1 } else { 0 };
+        let options = RenderOptions {
+            width: self.width,
+            height: self.height,
+            fps: FRAMES_PER_SECOND as f32,
+            start_frame: (self.first * patch_frames).saturating_sub(patch_frames - 1),
+            frames: self.latent_frames * patch_frames - padding,
+        };
+        (options, padding)
+    }
 }

@@ -16,12 +16,12 @@ use kinora_sampling::shift;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::corpus::{Corpus, LayoutBatch, Layouts};
+use crate::corpus::{Corpus, LayoutBatch};
 use crate::descent::{Course, Descent, Slope};
 use crate::flow::{Flow, clock, gaussian};
 use crate::run::Run;
 use crate::tokenizer::tokenize_clipped;
-use crate::{DirectorRun, Error, lexicon};
+use crate::{DirectorRun, Error, Layouts, lexicon};
 
 /// Layouts that are to be learned carry at least this much noise.
 const LEAST_NOISE: f32 = 0.05;
@@ -47,8 +47,8 @@ pub fn train(
     let model = Mini::from_bytes(&bytes, device)?;
     let lexicon = lexicon::lexicon(&pack);
     let autoencoder = &model.config().autoencoder;
-    let corpus =
-        Corpus::new(pack, Split::Train, config.run.seed, autoencoder).with_staging(lexicon);
+    let corpus = Corpus::new(pack, Split::Train, config.run.seed, autoencoder)
+        .with_staging(lexicon, model.backdrops().clone());
 
     let trained = weights::collect(&model.networks().director, "model");
     let fresh = MiniNetworks::director(model.config(), &device.clone().autodiff());

@@ -16,7 +16,9 @@ pub mod evaluate;
 mod flow;
 mod lexicon;
 mod optimizer;
+mod places;
 mod run;
+mod staging;
 mod tokenizer;
 pub mod transformer;
 
@@ -26,3 +28,4 @@ pub use error::Error;
 pub use evaluate::{EvaluateOptions, EvaluateReport};
 pub use optimizer::{Optimizer, OptimizerConfig};
 pub use run::Run;
+pub use staging::{Layouts, Staging};

@@ -9,10 +9,11 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use kinora_data::{Pack, Split};
 use kinora_models::mini::autoencoder::Autoencoder;
+use kinora_models::mini::backdrops::Backdrops;
 use kinora_models::mini::lexicon::Lexicon;
 use kinora_models::mini::text::{TextEncoder, Tokens};
 use kinora_models::mini::transformer::Transformer;
-use kinora_models::mini::{Mini, MiniConfig, MiniNetworks, plate_condition};
+use kinora_models::mini::{Mini, MiniConfig, MiniNetworks, MiniParts, plate_condition};
 use kinora_models::{VideoModel, weights};
 use kinora_pipeline::{Generation, Sampling, generate};
 use kinora_sampling::shift;
@@ -26,7 +27,7 @@ use crate::director::layout_flow;
 use crate::flow::{Flow, clock, gaussian};
 use crate::run::Run;
 use crate::tokenizer::tokenize_clipped;
-use crate::{Error, TransformerRun, autoencoder, lexicon, tokenizer};
+use crate::{Error, TransformerRun, autoencoder, lexicon, places, tokenizer};
 
 /// Prompts of the sample sheets.
 const SAMPLE_PROMPTS: [&str; 8] = [
@@ -49,6 +50,20 @@ struct Trained {
     director: Transformer,
 }
 
+impl Trained {
+    /// With the weights of a model that was trained before.
+    fn after(self, from: &MiniNetworks) -> Result<Self, kinora_models::Error> {
+        let text = weights::collect(&from.text, "model");
+        let transformer = weights::collect(&from.transformer, "model");
+        let director = weights::collect(&from.director, "model");
+        Ok(Self {
+            text: weights::assign(self.text, "model", &text)?,
+            transformer: weights::assign(self.transformer, "model", &transformer)?,
+            director: weights::assign(self.director, "model", &director)?,
+        })
+    }
+}
+
 /// What stays as it is during the run.
 struct Fixed {
     config: MiniConfig,
@@ -56,6 +71,7 @@ struct Fixed {
     tokenizer: Tokenizer,
     /// Of the finished model.
     lexicon: Lexicon,
+    backdrops: Backdrops,
     device: Device,
 }
 
@@ -75,26 +91,37 @@ pub fn train(
     let pack = Arc::new(Pack::open(&config.run.pack)?);
     let (autoencoder, autoencoder_run) = autoencoder::load(&config.autoencoder, device)?;
     let model = autoencoder_run.model;
-    run.say("building tokenizer and lexicon");
+    let from = config
+        .from
+        .as_deref()
+        .map(|path| open_model(path, device))
+        .transpose()?;
+    run.say("building tokenizer, lexicon and backdrops");
     let shown = lexicon::lexicon(&pack);
+    let model_config = MiniConfig::new(
+        model.clone(),
+        config.text.clone(),
+        config.transformer.clone(),
+        config.director.clone(),
+    )
+    .with_window(config.window)
+    .with_frames_per_second(FRAMES_PER_SECOND);
     let fixed = Fixed {
-        tokenizer: tokenizer_of(&run, &pack, config.text.vocabulary)?,
+        tokenizer: match &from {
+            Some(from) => from.tokenizer().clone(),
+            None => tokenizer_of(&run, &pack, config.text.vocabulary)?,
+        },
+        backdrops: places::backdrops(&pack, &model_config.sizes),
         lexicon: match &config.lexicon {
             Some(path) => lexicon::lexicon(&Pack::open(path)?),
             None => shown.clone(),
         },
-        config: MiniConfig::new(
-            model.clone(),
-            config.text.clone(),
-            config.transformer.clone(),
-            config.director.clone(),
-        )
-        .with_window(config.window)
-        .with_frames_per_second(FRAMES_PER_SECOND),
+        config: model_config,
         autoencoder,
         device: device.clone(),
     };
-    let corpus = Corpus::new(pack, Split::Train, config.run.seed, &model).with_staging(shown);
+    let corpus = Corpus::new(pack, Split::Train, config.run.seed, &model)
+        .with_staging(shown, fixed.backdrops.clone());
 
     device.seed(config.run.seed);
     let training_device = device.clone().autodiff();
@@ -103,7 +130,10 @@ pub fn train(
         transformer: MiniNetworks::transformer(&fixed.config, &training_device),
         director: MiniNetworks::director(&fixed.config, &training_device),
     };
-    let descent = Descent::open(&mut run, fresh, |_, fresh| Ok(fresh))?;
+    let descent = Descent::open(&mut run, fresh, |_, fresh| match &from {
+        Some(from) => Ok(fresh.after(from.networks())?),
+        None => Ok(fresh),
+    })?;
 
     let (seed, picture_share) = (config.run.seed, config.picture_share);
     let windows = Shape {
@@ -164,6 +194,14 @@ impl Course for TransformerCourse<'_> {
     }
 }
 
+fn open_model(path: &Path, device: &Device) -> Result<Mini, Error> {
+    let bytes = std::fs::read(path).map_err(|source| Error::Io {
+        path: path.to_path_buf(),
+        source,
+    })?;
+    Ok(Mini::from_bytes(&bytes, device)?)
+}
+
 /// The run's tokenizer: trained once, then kept beside the checkpoint.
 fn tokenizer_of(run: &Run, pack: &Pack, vocabulary: usize) -> Result<Tokenizer, Error> {
     let path = run.folder().join("tokenizer.json");
@@ -192,15 +230,14 @@ fn export(
         transformer: averaged.transformer,
         director: averaged.director,
     };
-    let model = Mini::new(
-        &config.name,
-        String::new(),
-        fixed.config.clone(),
+    let parts = MiniParts {
+        config: fixed.config.clone(),
         networks,
-        fixed.tokenizer.clone(),
-        fixed.lexicon.clone(),
-        &fixed.device,
-    );
+        tokenizer: fixed.tokenizer.clone(),
+        lexicon: fixed.lexicon.clone(),
+        backdrops: fixed.backdrops.clone(),
+    };
+    let model = Mini::new(&config.name, String::new(), parts, &fixed.device);
     let path = run.folder().join("model.safetensors");
     weights::write_atomically(&path, &model.to_bytes()?)?;
 
@@ -327,14 +364,57 @@ fn draw_sigmas(rng: &mut ChaCha8Rng, frames: usize, continues: bool, alpha: f32)
         return own;
     }
     let mut sigmas = vec![shared; frames];
-    let known = if continues { 0.7 } else { 0.3 };
-    if rng.random_bool(known) {
-        let clean = rng.random_bool(0.5);
-        sigmas[0] = if clean {
-            0.0
-        } else {
-            rng.random_range(0.0..KNOWN_NOISE)
-        };
+    for (sigma, is_known) in sigmas.iter_mut().zip(draw_known(rng, frames, continues)) {
+        if is_known {
+            let clean = rng.random_bool(0.5);
+            *sigma = if clean {
+                0.0
+            } else {
+                rng.random_range(0.0..KNOWN_NOISE)
+            };
+        }
     }
     sigmas
+}
+
+/// Which frames of a window are known: mostly its first or none, as when a clip goes on; sometimes its last, both, or
+/// any, as when frames before, between or around given ones are to be made.
+fn draw_known(rng: &mut ChaCha8Rng, frames: usize, continues: bool) -> Vec<bool> {
+    let mut known = vec![false; frames];
+    let chance: f32 = rng.random();
+    if chance < 0.12 {
+        known[frames - 1] = true;
+        known[0] = rng.random_bool(0.5);
+    } else if chance < 0.20 {
+        known.fill_with(|| rng.random_bool(0.4));
+        // Something is left to be made.
+        known[rng.random_range(0..frames)] = false;
+    } else {
+        known[0] = rng.random_bool(if continues { 0.7 } else { 0.3 });
+    }
+    known
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+
+    #[test]
+    fn every_kind_of_known_frame_is_drawn_and_something_is_left() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut seen = std::collections::HashSet::new();
+        for draw in 0..2000 {
+            let known = draw_known(&mut rng, 5, draw % 2 == 0);
+            assert!(known.contains(&false));
+            seen.insert(known);
+        }
+        let first = vec![true, false, false, false, false];
+        let last = vec![false, false, false, false, true];
+        let ends = vec![true, false, false, false, true];
+        let middle = vec![false, false, true, false, false];
+        for known in [first, last, ends, middle, vec![false; 5]] {
+            assert!(seen.contains(&known), "{known:?}");
+        }
+    }
 }

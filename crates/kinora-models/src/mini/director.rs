@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use super::layout::{DIRECTOR_CONDITIONS, FRAME_VALUES, Places, director_condition, places_of};
+use super::layout::{DIRECTOR_CONDITIONS, FRAME_VALUES, FrameLayout, director_condition};
 use super::transformer::{PreparedContext, Transformer};
 use crate::weights::floats;
 use crate::{ClipShape, Error};
@@ -37,7 +37,7 @@ pub(super) struct Direction {
     pub(super) frames_per_second: usize,
 }
 
-/// Places of the subjects in every frame of every latent frame.
+/// Camera and subjects in every frame of every latent frame.
 ///
 /// # Errors
 ///
@@ -47,7 +47,7 @@ pub(super) fn direct(
     context: &PreparedContext,
     direction: &Direction,
     device: &Device,
-) -> Result<Vec<Places>, Error> {
+) -> Result<Vec<FrameLayout>, Error> {
     let total = direction.clip.latent_frames;
     let channels = direction.frames_per_latent * FRAME_VALUES;
     let condition = director_condition(direction.subjects, direction.clip.size);
@@ -96,7 +96,7 @@ pub(super) fn direct(
         path.extend(
             values
                 .chunks_exact(FRAME_VALUES)
-                .map(|v| places_of(v, direction.subjects)),
+                .map(|v| FrameLayout::from_values(v, direction.subjects)),
         );
         done = start + frames;
         let last = x.narrow(2, frames - DIRECTOR_OVERLAP, DIRECTOR_OVERLAP);

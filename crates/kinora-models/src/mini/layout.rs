@@ -1,15 +1,17 @@
-//! Where the named subjects are, frame by frame, and how the denoisers are told.
+//! Where camera and named subjects are, frame by frame, and how the denoisers are told.
 //!
 //! A clip is made in two steps, as in layout-guided video generation (Lin et al., "VideoDirectorGPT",
-//! 2023): one small denoiser, the *director*, turns the prompt into a layout, the paths of the subjects;
+//! 2023): one small denoiser, the *director*, turns the prompt into a layout, the paths of camera and subjects;
 //! the other fills in the pixels along it. The layout comes out of flow matching like everything else.
 
 /// Subjects of one prompt that have a place: the first ones named.
 pub const SLOTS: usize = 2;
 /// Values that describe one place.
 const PLACE_VALUES: usize = 7;
+/// Values that describe what the camera sees.
+const VIEW_VALUES: usize = 4;
 /// Values that describe one frame.
-pub const FRAME_VALUES: usize = SLOTS * PLACE_VALUES;
+pub const FRAME_VALUES: usize = SLOTS * PLACE_VALUES + VIEW_VALUES;
 /// What the director is told beside the prompt: which slots are filled, and the shape of the frame.
 pub const DIRECTOR_CONDITIONS: usize = SLOTS + 1;
 
@@ -29,12 +31,73 @@ pub struct Place {
 /// The places of the subjects in one frame; a slot without a subject is empty.
 pub type Places = [Option<Place>; SLOTS];
 
+/// Where the camera is, against where it rests. Lengths are in sides of the smaller frame edge.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct View {
+    /// Shift to the right and down, by which subjects and what is as near as they are move.
+    pub shift: [f32; 2],
+    /// Magnification of what is as near as the subjects.
+    pub zoom: f32,
+    /// Shift of what is infinitely far, to the left, while the subjects stay.
+    pub orbit: f32,
+}
+
+impl View {
+    /// The camera at rest.
+    pub const REST: Self = Self {
+        shift: [0.0; 2],
+        zoom: 1.0,
+        orbit: 0.0,
+    };
+
+    /// Where what is seen at `seen` was, for a camera at rest. At `depth` 0 it is infinitely far, at 1 as near as the
+    /// subjects; what is far is magnified less.
+    pub(super) fn world(&self, seen: [f32; 2], focus: [f32; 2], depth: f32) -> [f32; 2] {
+        let zoom = 1.0 + (self.zoom - 1.0) * (0.35 + 0.65 * depth);
+        let shift = [
+            self.shift[0] * depth + self.orbit * (1.0 - depth),
+            self.shift[1] * depth,
+        ];
+        [0, 1].map(|axis| (seen[axis] - focus[axis]) / zoom + focus[axis] + shift[axis])
+    }
+
+    fn values(&self) -> [f32; VIEW_VALUES] {
+        [
+            self.shift[0] * VIEW_SCALE[0],
+            self.shift[1] * VIEW_SCALE[1],
+            self.zoom.clamp(ZOOMS.0, ZOOMS.1).log2() * VIEW_SCALE[2],
+            self.orbit * VIEW_SCALE[3],
+        ]
+    }
+
+    fn from_values(values: &[f32]) -> Self {
+        let length = |i: usize| (values[i] / VIEW_SCALE[i]).clamp(-4.0, 4.0);
+        Self {
+            shift: [length(0), length(1)],
+            zoom: (values[2] / VIEW_SCALE[2]).exp2().clamp(ZOOMS.0, ZOOMS.1),
+            orbit: length(3),
+        }
+    }
+}
+
+/// One frame of a layout.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FrameLayout {
+    /// Where the subjects are.
+    pub places: Places,
+    /// Where the camera is.
+    pub view: View,
+}
+
 /// Scales that bring each value to a spread of about one.
 const CENTER_SCALE: [f32; 2] = [3.5, 5.0];
 const TYPICAL_LOG_SIDE: f32 = -1.0;
 const SIDE_SCALE: f32 = 2.5;
 const STRETCH_SCALE: f32 = 4.0;
 const TURN_SCALE: f32 = 1.5;
+const VIEW_SCALE: [f32; VIEW_VALUES] = [4.0, 8.0, 2.5, 3.0];
+/// Magnifications that a view can have.
+const ZOOMS: (f32, f32) = (0.25, 8.0);
 /// Sides that a place can have, in sides of the smaller frame edge.
 const SIDES: (f32, f32) = (0.02, 4.0);
 
@@ -66,18 +129,24 @@ impl Place {
     }
 }
 
-/// Appends the [`FRAME_VALUES`] of a frame; those of an empty slot are zero.
-pub fn push_values(places: &Places, values: &mut Vec<f32>) {
-    for place in places {
-        values.extend(place.map_or([0.0; PLACE_VALUES], |place| place.values()));
+impl FrameLayout {
+    /// Appends its [`FRAME_VALUES`] values; those of an empty slot are zero.
+    pub fn push_values(&self, values: &mut Vec<f32>) {
+        for place in &self.places {
+            values.extend(place.map_or([0.0; PLACE_VALUES], |place| place.values()));
+        }
+        values.extend(self.view.values());
     }
-}
 
-/// The places that [`FRAME_VALUES`] values describe, in the first `subjects` slots.
-pub fn places_of(values: &[f32], subjects: usize) -> Places {
-    std::array::from_fn(|slot| {
-        (slot < subjects).then(|| Place::from_values(&values[slot * PLACE_VALUES..]))
-    })
+    /// The frame that [`FRAME_VALUES`] values describe, with subjects in the first `subjects` slots.
+    pub fn from_values(values: &[f32], subjects: usize) -> Self {
+        Self {
+            places: std::array::from_fn(|slot| {
+                (slot < subjects).then(|| Place::from_values(&values[slot * PLACE_VALUES..]))
+            }),
+            view: View::from_values(&values[SLOTS * PLACE_VALUES..]),
+        }
+    }
 }
 
 /// What the director is told of a clip with this many subjects and this shape.
@@ -93,42 +162,51 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_hold_a_place() {
+    fn values_hold_a_frame() {
         let place = Place {
             center: [0.2, 1.1],
             sides: [0.5, 0.3],
             rotation: -2.0,
             is_flipped: true,
         };
+        let frame = FrameLayout {
+            places: [None, Some(place)],
+            view: View {
+                shift: [-0.4, 0.02],
+                zoom: 1.5,
+                orbit: 0.3,
+            },
+        };
         let mut values = Vec::new();
-        push_values(&[None, Some(place)], &mut values);
+        frame.push_values(&mut values);
         assert_eq!(values.len(), FRAME_VALUES);
-        let [_, back] = places_of(&values, 2);
-        let back = back.unwrap();
+        let back = FrameLayout::from_values(&values, 2);
+        let [_, there] = back.places;
+        let there = there.unwrap();
         let pairs = [
-            (back.center[0], 0.2),
-            (back.center[1], 1.1),
-            (back.sides[0], 0.5),
-            (back.sides[1], 0.3),
-            (back.rotation, -2.0),
+            (there.center[0], 0.2),
+            (there.center[1], 1.1),
+            (there.sides[0], 0.5),
+            (there.sides[1], 0.3),
+            (there.rotation, -2.0),
+            (back.view.shift[0], -0.4),
+            (back.view.shift[1], 0.02),
+            (back.view.zoom, 1.5),
+            (back.view.orbit, 0.3),
         ];
         assert!(pairs.iter().all(|(a, b)| (a - b).abs() < 1e-5), "{back:?}");
-        assert!(back.is_flipped);
-        assert_eq!(places_of(&values, 0), [None, None]);
+        assert!(there.is_flipped);
+        assert_eq!(FrameLayout::from_values(&values, 0).places, [None, None]);
     }
 
     #[test]
     fn wild_values_stay_places() {
         for wild in [f32::MAX, f32::MIN, 1e9] {
-            let [place, _] = places_of(&[wild; FRAME_VALUES], 1);
-            let place = place.unwrap();
-            assert!(
-                place
-                    .center
-                    .iter()
-                    .chain(&place.sides)
-                    .all(|v| v.is_finite())
-            );
+            let FrameLayout { places, view } = FrameLayout::from_values(&[wild; FRAME_VALUES], 1);
+            let place = places[0].unwrap();
+            let values = place.center.iter().chain(&place.sides).chain(&view.shift);
+            let mut values = values.chain([&view.zoom, &view.orbit]);
+            assert!(values.all(|value| value.is_finite()), "{wild}");
         }
     }
 }

@@ -1,20 +1,24 @@
 //! The mini family: the model that Kinora trains itself, small enough for two processor cores.
 //!
 //! Text → [`text`] encoder → context. Under it the *director*, a [`transformer`] over [`layout`]s, settles
-//! where the subjects are that the [`lexicon`] knows; their pictures drawn there are the [`plate`]. A
+//! where the camera is, and the subjects that the [`lexicon`] knows; their pictures drawn there before the
+//! [`backdrops`] of the place are the [`plate`]. A
 //! second, larger [`transformer`] denoises latents beside the plate, and the [`autoencoder`] turns latents
 //! into frames. MIT or Apache-2.0, like the rest of the house.
 
 pub mod autoencoder;
+pub mod backdrop;
+pub mod backdrops;
 pub mod config;
 mod director;
 pub mod layout;
 pub mod lexicon;
 mod model;
+mod phrases;
 pub mod plate;
 pub mod text;
 pub mod transformer;
 
 pub use config::MiniConfig;
 pub use director::{DIRECTOR_FRAMES, DIRECTOR_LATEST, DIRECTOR_OVERLAP, DIRECTOR_SHIFT};
-pub use model::{LATEST_WINDOW, Mini, MiniNetworks, Script, plate_condition};
+pub use model::{LATEST_WINDOW, Mini, MiniNetworks, MiniParts, Script, plate_condition};

@@ -10,17 +10,21 @@ use serde::{Deserialize, Serialize};
 use tokenizers::Tokenizer;
 
 use super::autoencoder::{Autoencoder, DecodeState};
+use super::backdrop::Backdrop;
+use super::backdrops::{Backdrops, NamedPlace};
 use super::config::MiniConfig;
 use super::director::{Direction, direct};
-use super::layout::{DIRECTOR_CONDITIONS, FRAME_VALUES, Places, SLOTS};
+use super::layout::{DIRECTOR_CONDITIONS, FRAME_VALUES, FrameLayout, SLOTS};
 use super::lexicon::{Entry, Lexicon, PICTURE_SIZE};
-use super::plate::{COVERAGE, Picture, Plate, PlateSize};
+use super::plate::{COVERAGE, Picture, Plate, PlateSize, Props};
 use super::text::{TextEncoder, tokenize};
 use super::transformer::{Channels, Context, PreparedContext, Transformer};
 use crate::weights::{self, Storage, TensorMap, Values};
 use crate::{ClipShape, Description, Error, VideoModel, Window};
 
 const LEXICON_TENSOR: &str = "lexicon.pictures";
+/// One for each size that the model makes, numbered.
+const BACKDROP_TENSORS: &str = "backdrops.";
 /// The one entry of the file's metadata: one, because their order in a file is not settled.
 const METADATA: &str = "kinora-mini";
 
@@ -34,6 +38,7 @@ struct Metadata<'a> {
     name: Cow<'a, str>,
     config: Cow<'a, MiniConfig>,
     lexicon: Cow<'a, [Entry]>,
+    places: Cow<'a, [NamedPlace]>,
     /// As the `tokenizers` library writes it.
     tokenizer: String,
 }
@@ -107,46 +112,52 @@ pub fn plate_condition(
     Tensor::cat(vec![latents, coverage], 4).permute([0, 4, 1, 2, 3])
 }
 
-/// An encoded prompt, and where its subjects are once that is settled.
+/// An encoded prompt, and where its camera and subjects are once that is settled.
 #[derive(Debug)]
 pub struct Script {
     context: PreparedContext,
     stage: Option<Stage>,
 }
 
-/// Subjects with their pictures and paths.
+/// A place, subjects, and their paths.
 #[derive(Debug)]
 struct Stage {
+    backdrop: Option<Backdrop>,
     pictures: Vec<Picture>,
-    /// Places in each frame of each latent frame.
-    path: Vec<Places>,
+    /// Each frame of each latent frame.
+    path: Vec<FrameLayout>,
     size: [usize; 2],
     /// The condition of the window that was last asked for: every step of a window asks for the same.
     last: Mutex<Option<(usize, Tensor<5>)>>,
 }
 
-/// A trained model: networks, tokenizer and lexicon.
+/// What a trained model consists of.
+#[derive(Debug, Clone)]
+pub struct MiniParts {
+    /// Sizes.
+    pub config: MiniConfig,
+    /// Weights.
+    pub networks: MiniNetworks,
+    /// From words to tokens.
+    pub tokenizer: Tokenizer,
+    /// What named subjects look like.
+    pub lexicon: Lexicon,
+    /// What named places look like.
+    pub backdrops: Backdrops,
+}
+
+/// A trained model.
 #[derive(Debug, Clone)]
 pub struct Mini {
-    config: MiniConfig,
-    networks: MiniNetworks,
-    tokenizer: Tokenizer,
-    lexicon: Lexicon,
+    parts: MiniParts,
     description: Description,
     device: Device,
 }
 
 impl Mini {
-    /// Puts the parts together; `name` is shown to people, `hash` identifies the weights.
-    pub fn new(
-        name: &str,
-        hash: String,
-        config: MiniConfig,
-        networks: MiniNetworks,
-        tokenizer: Tokenizer,
-        lexicon: Lexicon,
-        device: &Device,
-    ) -> Self {
+    /// `name` is shown to people, `hash` identifies the weights.
+    pub fn new(name: &str, hash: String, parts: MiniParts, device: &Device) -> Self {
+        let config = &parts.config;
         let description = Description {
             name: name.to_owned(),
             hash,
@@ -159,10 +170,7 @@ impl Mini {
             sizes: config.sizes.clone(),
         };
         Self {
-            config,
-            networks,
-            tokenizer,
-            lexicon,
+            parts,
             description,
             device: device.clone(),
         }
@@ -182,11 +190,11 @@ impl Mini {
             name,
             config,
             lexicon,
+            places,
             tokenizer,
         } = serde_json::from_str(metadata)
             .map_err(|error| Error::Format(format!("entry '{METADATA}': {error}")))?;
         let config = config.into_owned();
-        let entries = lexicon.into_owned();
         config.validate().map_err(Error::Format)?;
         let tokenizer = Tokenizer::from_bytes(tokenizer)
             .map_err(|error| Error::Format(format!("its tokenizer: {error}")))?;
@@ -197,28 +205,17 @@ impl Mini {
                 "its tokenizer gives more than the {vocabulary} entries of its text encoder"
             )));
         }
-        let pictures = tensors
-            .remove(LEXICON_TENSOR)
-            .ok_or_else(|| Error::MissingTensor(LEXICON_TENSOR.into()))?;
-        let required = vec![entries.len(), PICTURE_SIZE, PICTURE_SIZE, 4];
-        if pictures.shape != required {
-            return Err(Error::TensorShape {
-                name: LEXICON_TENSOR.into(),
-                got: pictures.shape,
-                required,
-            });
-        }
-        let pictures = pictures.data.iter().map(|&value| value as u8).collect();
+        let lexicon = take_lexicon(&mut tensors, lexicon.into_owned())?;
+        let backdrops = take_backdrops(&mut tensors, places.into_owned(), &config.sizes)?;
         let networks = weights::assign(MiniNetworks::new(&config, device), "model", &tensors)?;
-        Ok(Self::new(
-            &name,
-            weights::sha256(bytes),
+        let parts = MiniParts {
             config,
             networks,
             tokenizer,
-            Lexicon::new(entries, pictures),
-            device,
-        ))
+            lexicon,
+            backdrops,
+        };
+        Ok(Self::new(&name, weights::sha256(bytes), parts, device))
     }
 
     /// The weight file: networks in bfloat16, pictures in bytes. The same model gives the same bytes.
@@ -227,32 +224,41 @@ impl Mini {
     ///
     /// [`Error::Format`] where the parts cannot be serialised.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
-        let mut tensors: TensorMap = weights::collect(&self.networks, "model");
-        let entries = self.lexicon.entries();
-        let pictures = Values {
-            shape: vec![entries.len(), PICTURE_SIZE, PICTURE_SIZE, 4],
-            data: self
-                .lexicon
-                .pictures()
-                .iter()
-                .copied()
-                .map(f32::from)
-                .collect(),
+        let MiniParts {
+            config,
+            networks,
+            tokenizer,
+            lexicon,
+            backdrops,
+        } = &self.parts;
+        let mut tensors: TensorMap = weights::collect(networks, "model");
+        let bytes = |shape: &[usize], bytes: &[u8]| Values {
+            shape: shape.to_vec(),
+            data: bytes.iter().copied().map(f32::from).collect(),
         };
-        tensors.insert(LEXICON_TENSOR.into(), pictures);
+        let entries = lexicon.entries();
+        let shape = [entries.len(), PICTURE_SIZE, PICTURE_SIZE, 4];
+        tensors.insert(LEXICON_TENSOR.into(), bytes(&shape, lexicon.pictures()));
+        let (places, looks) = (backdrops.places(), backdrops.looks());
+        let sizes = config.sizes.iter().zip(backdrops.pictures());
+        for (number, (&size, pictures)) in sizes.enumerate() {
+            let shape = Backdrops::shape(places.len(), looks, size);
+            let name = format!("{BACKDROP_TENSORS}{number}");
+            tensors.insert(name, bytes(&shape, pictures));
+        }
         let metadata = Metadata {
             name: Cow::Borrowed(&self.description.name),
-            config: Cow::Borrowed(&self.config),
+            config: Cow::Borrowed(config),
             lexicon: Cow::Borrowed(entries),
-            tokenizer: self
-                .tokenizer
+            places: Cow::Borrowed(places),
+            tokenizer: tokenizer
                 .to_string(false)
                 .map_err(|error| Error::Tokenizer(error.to_string()))?,
         };
         let metadata =
             serde_json::to_string(&metadata).map_err(|error| Error::Format(error.to_string()))?;
         let storage = |name: &str| {
-            if name == LEXICON_TENSOR {
+            if name == LEXICON_TENSOR || name.starts_with(BACKDROP_TENSORS) {
                 Storage::U8
             } else {
                 Storage::Bf16
@@ -267,7 +273,7 @@ impl Mini {
 
     /// The networks.
     pub fn networks(&self) -> &MiniNetworks {
-        &self.networks
+        &self.parts.networks
     }
 
     /// The same model with other networks of the same sizes.
@@ -276,8 +282,12 @@ impl Mini {
             hash: String::new(),
             ..self.description
         };
-        Self {
+        let parts = MiniParts {
             networks,
+            ..self.parts
+        };
+        Self {
+            parts,
             description,
             ..self
         }
@@ -285,29 +295,34 @@ impl Mini {
 
     /// From words to tokens.
     pub fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
+        &self.parts.tokenizer
     }
 
     /// What named things look like.
     pub fn lexicon(&self) -> &Lexicon {
-        &self.lexicon
+        &self.parts.lexicon
+    }
+
+    /// What named places look like.
+    pub fn backdrops(&self) -> &Backdrops {
+        &self.parts.backdrops
     }
 
     /// Sizes.
     pub fn config(&self) -> &MiniConfig {
-        &self.config
+        &self.parts.config
     }
 
     fn context(&self, prompt: &str) -> Result<Context, Error> {
-        let tokens = tokenize(&self.tokenizer, &self.config.text, &[prompt])?;
-        Ok(self.networks.text.forward(&tokens, &self.device))
+        let tokens = tokenize(self.tokenizer(), &self.config().text, &[prompt])?;
+        Ok(self.networks().text.forward(&tokens, &self.device))
     }
 
     /// Entries of the lexicon that get a place in a clip of this prompt, in the order of their slots.
     fn cast(&self, prompt: &str) -> Vec<usize> {
-        let mut named = self.lexicon.find(prompt);
+        let mut named = self.lexicon().find(prompt);
         if named.is_empty() {
-            named.extend(self.lexicon.guess(prompt));
+            named.extend(self.lexicon().guess(prompt));
         }
         named.truncate(SLOTS);
         named
@@ -315,9 +330,9 @@ impl Mini {
 
     /// What the denoiser is given beside `frames` latent frames from `first` on.
     fn condition(&self, stage: Option<&Stage>, first: usize, grid: [usize; 3]) -> Tensor<5> {
-        let channels = self.config.autoencoder.latent_channels + COVERAGE;
+        let channels = self.config().autoencoder.latent_channels + COVERAGE;
         let [frames, rows, columns] = grid;
-        let per_latent = self.config.autoencoder.patch_frames;
+        let per_latent = self.config().autoencoder.patch_frames;
         let range = first * per_latent..(first + frames) * per_latent;
         let Some((stage, path)) = stage.and_then(|s| Some((s, s.path.get(range)?))) else {
             return Tensor::zeros([1, channels, frames, rows, columns], &self.device);
@@ -333,17 +348,63 @@ impl Mini {
             _ => {
                 let size = PlateSize {
                     frame: stage.size,
-                    patch: self.config.autoencoder.patch,
+                    patch: self.config().autoencoder.patch,
                     patch_frames: per_latent,
                 };
                 let pictures: Vec<&Picture> = stage.pictures.iter().collect();
-                let plate = Plate::draw(size, &pictures, path);
-                let autoencoder = &self.networks.autoencoder;
+                let props = Props {
+                    backdrop: stage.backdrop.as_ref(),
+                    pictures: &pictures,
+                };
+                let plate = Plate::draw(size, props, path);
+                let autoencoder = &self.networks().autoencoder;
                 let condition = plate_condition(autoencoder, &[plate], grid, &self.device);
                 last.insert((first, condition)).1.clone()
             }
         }
     }
+}
+
+fn take_lexicon(tensors: &mut TensorMap, entries: Vec<Entry>) -> Result<Lexicon, Error> {
+    let required = vec![entries.len(), PICTURE_SIZE, PICTURE_SIZE, 4];
+    let pictures = take_bytes(tensors, LEXICON_TENSOR, required)?;
+    Ok(Lexicon::new(entries, pictures))
+}
+
+fn take_backdrops(
+    tensors: &mut TensorMap,
+    places: Vec<NamedPlace>,
+    sizes: &[[usize; 2]],
+) -> Result<Backdrops, Error> {
+    if places.is_empty() {
+        return Ok(Backdrops::default());
+    }
+    let mut pictures = Vec::with_capacity(sizes.len());
+    let mut looks = None;
+    for (number, &size) in sizes.iter().enumerate() {
+        let name = format!("{BACKDROP_TENSORS}{number}");
+        let got = tensors.get(&name).and_then(|values| values.shape.get(1));
+        let looks = *looks.get_or_insert(got.copied().unwrap_or(0));
+        let required = Backdrops::shape(places.len(), looks, size).to_vec();
+        pictures.push(take_bytes(tensors, &name, required)?);
+    }
+    let looks = looks.unwrap_or(0);
+    Ok(Backdrops::new(places, looks, sizes.to_vec(), pictures))
+}
+
+/// Removes a tensor of bytes.
+fn take_bytes(tensors: &mut TensorMap, name: &str, required: Vec<usize>) -> Result<Vec<u8>, Error> {
+    let values = tensors
+        .remove(name)
+        .ok_or_else(|| Error::MissingTensor(name.into()))?;
+    if values.shape != required {
+        return Err(Error::TensorShape {
+            name: name.into(),
+            got: values.shape,
+            required,
+        });
+    }
+    Ok(values.data.iter().map(|&value| value as u8).collect())
 }
 
 impl VideoModel for Mini {
@@ -356,26 +417,29 @@ impl VideoModel for Mini {
 
     fn encode_text(&self, prompt: &str) -> Result<Script, Error> {
         Ok(Script {
-            context: self.networks.transformer.prepare(&self.context(prompt)?),
+            context: self.networks().transformer.prepare(&self.context(prompt)?),
             stage: None,
         })
     }
 
     fn plan(&self, prompt: &str, text: Script, clip: ClipShape) -> Result<Script, Error> {
         let cast = self.cast(prompt);
-        if cast.is_empty() {
-            return Ok(text);
-        }
         let direction = Direction {
             subjects: cast.len(),
             clip,
-            frames_per_latent: self.config.autoencoder.patch_frames,
-            frames_per_second: self.config.frames_per_second,
+            frames_per_latent: self.config().autoencoder.patch_frames,
+            frames_per_second: self.config().frames_per_second,
         };
-        let context = self.networks.director.prepare(&self.context(prompt)?);
-        let path = direct(&self.networks.director, &context, &direction, &self.device)?;
-        let picture = |&entry: &usize| Picture::new(self.lexicon.picture(entry));
+        let context = self.networks().director.prepare(&self.context(prompt)?);
+        let path = direct(
+            &self.networks().director,
+            &context,
+            &direction,
+            &self.device,
+        )?;
+        let picture = |&entry: &usize| Picture::new(self.lexicon().picture(entry));
         let stage = Stage {
+            backdrop: self.backdrops().choose(prompt, clip.size, clip.seed),
             pictures: cast.iter().map(picture).collect(),
             path,
             size: clip.size,
@@ -388,17 +452,17 @@ impl VideoModel for Mini {
     }
 
     fn velocity(&self, window: Window<'_>, text: &Script) -> Tensor<5> {
-        let frames_per_latent = self.config.autoencoder.patch_frames as f32;
+        let frames_per_latent = self.config().autoencoder.patch_frames as f32;
         let told = window.first_latent_frame.min(LATEST_WINDOW);
         let clock_secs: Vec<f32> = (0..window.timesteps.len())
             .map(|frame| {
-                (told + frame) as f32 * frames_per_latent / self.config.frames_per_second as f32
+                (told + frame) as f32 * frames_per_latent / self.config().frames_per_second as f32
             })
             .collect();
         let [_, _, frames, rows, columns] = window.latents.dims();
         let grid = [frames, rows, columns];
         let condition = self.condition(text.stage.as_ref(), window.first_latent_frame, grid);
-        self.networks.transformer.forward(
+        self.networks().transformer.forward(
             window.latents,
             condition,
             window.timesteps,
@@ -408,10 +472,10 @@ impl VideoModel for Mini {
     }
 
     fn encode_frames(&self, video: Tensor<5>) -> Tensor<5> {
-        self.networks.autoencoder.encode(video)
+        self.networks().autoencoder.encode(video)
     }
 
     fn decode_step(&self, latents: Tensor<5>, state: &mut DecodeState) -> Tensor<5> {
-        self.networks.autoencoder.decode_step(latents, state)
+        self.networks().autoencoder.decode_step(latents, state)
     }
 }

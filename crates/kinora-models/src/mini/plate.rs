@@ -1,11 +1,14 @@
-//! The plate: pictures of the named subjects drawn at their places over grey, which the denoiser
-//! sees beside the latents.
+//! The plate: pictures of the named subjects drawn at their places before the named place, or before grey,
+//! which the denoiser sees beside the latents.
 //!
-//! It says what is where; light, shadow, reflection, style, motion of the limbs and all that surrounds
+//! It says what is where; light, weather, shadow, reflection, style, motion of the limbs and of what is around
 //! the subjects is the denoiser's. Spatially aligned references are what Paint-by-Example and AnyDoor
 //! (Chen et al., 2023) give their networks.
 
-use super::layout::{Place, Places};
+use std::rc::Rc;
+
+use super::backdrop::Backdrop;
+use super::layout::{FrameLayout, Place, Places, View};
 use super::lexicon::PICTURE_SIZE;
 
 /// Cells in each direction of a patch whose coverage the denoiser is told.
@@ -93,26 +96,59 @@ pub struct PlateSize {
     pub patch_frames: usize,
 }
 
+/// What stands behind and before.
+#[derive(Debug, Clone, Copy)]
+pub struct Props<'a> {
+    /// Grey where there is none.
+    pub backdrop: Option<&'a Backdrop>,
+    /// Of each slot.
+    pub pictures: &'a [&'a Picture],
+}
+
+/// A drawn frame.
+struct Drawn {
+    layout: FrameLayout,
+    /// Premultiplied RGBA.
+    subjects: Vec<[f32; 4]>,
+    /// RGB in −1 to 1, the same for frames with the same view.
+    behind: Option<Rc<Vec<[f32; 3]>>>,
+}
+
 impl Plate {
-    /// Draws `frames`, a whole number of patches of them, with the pictures of their slots.
+    /// Draws `frames`, a whole number of patches of them.
     ///
     /// # Panics
     ///
     /// If a slot with a place has no picture.
-    pub fn draw(size: PlateSize, pictures: &[&Picture], frames: &[Places]) -> Self {
+    pub fn draw(size: PlateSize, props: Props<'_>, frames: &[FrameLayout]) -> Self {
         let mut plate = Self::default();
+        let mut behind: Option<(View, Rc<Vec<[f32; 3]>>)> = None;
         for patch in frames.chunks_exact(size.patch_frames) {
-            let drawn: Vec<Vec<[f32; 4]>> = patch
-                .iter()
-                .map(|places| frame(size.frame, pictures, places))
-                .collect();
+            let mut drawn: Vec<Drawn> = Vec::with_capacity(size.patch_frames);
+            for layout in patch {
+                // A camera at rest sees the same, again and again.
+                let is_new = behind.as_ref().is_none_or(|(view, _)| *view != layout.view);
+                if let (Some(backdrop), true) = (props.backdrop, is_new) {
+                    let seen = Rc::new(backdrop.draw(size.frame, &layout.view));
+                    behind = Some((layout.view, seen));
+                }
+                let subjects = match drawn.last() {
+                    Some(last) if last.layout.places == layout.places => last.subjects.clone(),
+                    _ => frame(size.frame, props.pictures, &layout.places),
+                };
+                drawn.push(Drawn {
+                    layout: *layout,
+                    subjects,
+                    behind: behind.as_ref().map(|(_, seen)| Rc::clone(seen)),
+                });
+            }
             plate.push(size, &drawn);
         }
         plate
     }
 
     /// Appends one latent frame.
-    fn push(&mut self, size: PlateSize, frames: &[Vec<[f32; 4]>]) {
+    fn push(&mut self, size: PlateSize, frames: &[Drawn]) {
         let [width, height] = size.frame;
         let cell = size.patch / CELLS;
         let share = 1.0 / (cell * cell * frames.len()) as f32;
@@ -121,11 +157,17 @@ impl Plate {
                 let mut coverage = [0.0; COVERAGE];
                 for frame in frames {
                     for line in 0..size.patch {
-                        let row = &frame[(top + line) * width + left..][..size.patch];
-                        for (column, [r, g, b, alpha]) in row.iter().enumerate() {
-                            // Over grey, which is zero.
-                            let colours = [r, g, b].map(|&value| 2.0 * value - alpha);
-                            self.patches.extend(colours);
+                        let start = (top + line) * width + left;
+                        for column in 0..size.patch {
+                            let [r, g, b, alpha] = frame.subjects[start + column];
+                            // Grey is zero.
+                            let behind = frame.behind.as_ref();
+                            let behind = behind.map_or([0.0; 3], |seen| seen[start + column]);
+                            let over = |(value, behind): (f32, f32)| {
+                                2.0 * value - alpha + (1.0 - alpha) * behind
+                            };
+                            self.patches
+                                .extend([r, g, b].into_iter().zip(behind).map(over));
                             coverage[line / cell * CELLS + column / cell] += alpha * share;
                         }
                     }
@@ -187,6 +229,7 @@ fn draw(pixels: &mut [[f32; 4]], [width, height]: [usize; 2], picture: &Picture,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mini::backdrop::backdrop_size;
 
     const SIZE: PlateSize = PlateSize {
         frame: [64, 32],
@@ -196,6 +239,20 @@ mod tests {
 
     fn red() -> Picture {
         Picture::new(&[255, 0, 0, 255].repeat(PICTURE_SIZE * PICTURE_SIZE))
+    }
+
+    fn layout(places: Places) -> FrameLayout {
+        FrameLayout {
+            places,
+            view: View::REST,
+        }
+    }
+
+    fn props<'a>(pictures: &'a [&'a Picture]) -> Props<'a> {
+        Props {
+            backdrop: None,
+            pictures,
+        }
     }
 
     fn place(center: [f32; 2]) -> Place {
@@ -211,7 +268,7 @@ mod tests {
     fn a_picture_covers_its_place_alone() {
         // 16 pixels in each direction around (24, 8): just the second patch of the first row.
         let places: Places = [Some(place([24.0 / 64.0, 0.25])), None];
-        let plate = Plate::draw(SIZE, &[&red()], &[places; 2]);
+        let plate = Plate::draw(SIZE, props(&[&red()]), &[layout(places); 2]);
         let values = SIZE.patch_frames * SIZE.patch * SIZE.patch * 3;
         assert_eq!(plate.patches.len(), 8 * values);
         assert_eq!(plate.coverage.len(), 8 * COVERAGE);
@@ -233,7 +290,7 @@ mod tests {
     fn places_outside_the_frame_draw_nothing() {
         let places: Places = [Some(place([-3.0, 9.0])), Some(place([4.0, 0.5]))];
         let red = red();
-        let plate = Plate::draw(SIZE, &[&red, &red], &[places; 2]);
+        let plate = Plate::draw(SIZE, props(&[&red, &red]), &[layout(places); 2]);
         assert!(plate.coverage.iter().all(|&value| value == 0.0));
     }
 
@@ -243,5 +300,32 @@ mod tests {
         let here = Some(place([0.5, 0.5]));
         let pixels = frame([64, 32], &[&red(), &blue], &[here, here]);
         assert_eq!(pixels[16 * 64 + 32], [1.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn a_place_stands_behind_its_subjects() {
+        let [inner, height, margin] = backdrop_size(SIZE.frame);
+        let green = [0, 255, 0, 255].repeat((inner + 2 * margin) * height);
+        let green = Backdrop::new(&green, SIZE.frame);
+        let red = red();
+        let props = Props {
+            backdrop: Some(&green),
+            pictures: &[&red],
+        };
+        let moved = View {
+            shift: [0.2, 0.0],
+            ..View::REST
+        };
+        let frames = [View::REST, moved].map(|view| FrameLayout {
+            places: [Some(place([24.0 / 64.0, 0.25])), None],
+            view,
+        });
+        let plate = Plate::draw(SIZE, props, &frames);
+        let values = SIZE.patch_frames * SIZE.patch * SIZE.patch * 3;
+        assert_eq!(
+            plate.patches[values + (8 * 16 + 8) * 3..][..3],
+            [1.0, -1.0, -1.0]
+        );
+        assert_eq!(plate.patches[3 * values..][..3], [-1.0, 1.0, -1.0]);
     }
 }

@@ -1,10 +1,10 @@
 use kinora_models::mini::config::{TextConfig, TransformerConfig};
-use kinora_models::mini::{MiniConfig, MiniNetworks};
+use kinora_models::mini::{MiniConfig, MiniNetworks, MiniParts};
 use kinora_models::weights;
 
 use super::*;
 use crate::classifier::tests::{Folder, alone, tiny_autoencoder, tiny_judges};
-use crate::{lexicon, tokenizer};
+use crate::{lexicon, places, tokenizer};
 
 /// Fresh networks predict nothing, and nothing decodes to a flat frame, which is refused: these predict
 /// something.
@@ -31,17 +31,14 @@ fn untrained(pack: &Pack, device: &Device) -> Mini {
     let director = transformer.clone();
     let config = MiniConfig::new(tiny_autoencoder(), text, transformer, director);
     let networks = with_texture(MiniNetworks::new(&config, device));
-    let lexicon = lexicon::lexicon(pack);
-    let tokenizer = tokenizer::train(pack, 400).unwrap();
-    Mini::new(
-        "untrained",
-        String::new(),
+    let parts = MiniParts {
+        backdrops: places::backdrops(pack, &config.sizes),
         config,
         networks,
-        tokenizer,
-        lexicon,
-        device,
-    )
+        tokenizer: tokenizer::train(pack, 400).unwrap(),
+        lexicon: lexicon::lexicon(pack),
+    };
+    Mini::new("untrained", String::new(), parts, device)
 }
 
 #[test]

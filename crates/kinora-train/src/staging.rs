@@ -1,0 +1,254 @@
+//! What the denoisers are told of a scene beside its caption: plates and layouts.
+
+use kinora_data::{RenderOptions, Renderer, SceneSpec, View};
+use kinora_models::mini::backdrop::{Backdrop, ZOOM_HEIGHT};
+use kinora_models::mini::backdrops::Backdrops;
+use kinora_models::mini::layout::{self, FrameLayout, Place, Places, SLOTS};
+use kinora_models::mini::lexicon::Lexicon;
+use kinora_models::mini::plate::{Picture, Plate, PlateSize, Props};
+use kinora_models::mini::{DIRECTOR_FRAMES, DIRECTOR_LATEST};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::corpus::Window;
+use crate::places;
+
+/// Paths of camera and subjects through scenes, for the director.
+#[derive(Debug, Clone)]
+pub struct Layouts {
+    /// Slots that each scene fills: the subjects that its caption names.
+    pub subjects: Vec<usize>,
+    /// [`DIRECTOR_FRAMES`] latent frames of each, `[batch, DIRECTOR_FRAMES, patch_frames · FRAME_VALUES]`.
+    pub values: Vec<f32>,
+    /// Index of each first latent frame in its scene.
+    pub first_latent_frames: Vec<usize>,
+    /// Pixels of a frame, `[width, height]`.
+    pub size: [usize; 2],
+}
+
+/// What the denoisers are told of a batch's scenes.
+#[derive(Debug, Clone)]
+pub struct Staging {
+    /// Of each clip.
+    pub plates: Vec<Plate>,
+    /// Of each clip, from a time of its own on.
+    pub layouts: Layouts,
+}
+
+impl Staging {
+    /// Of no clips yet.
+    pub(crate) fn new(size: [usize; 2]) -> Self {
+        Self {
+            plates: Vec::new(),
+            layouts: Layouts::new(size),
+        }
+    }
+}
+
+impl Layouts {
+    /// Of no scenes yet.
+    pub(crate) fn new(size: [usize; 2]) -> Self {
+        Self {
+            subjects: Vec::new(),
+            values: Vec::new(),
+            first_latent_frames: Vec::new(),
+            size,
+        }
+    }
+}
+
+/// Names and pictures, ready to draw.
+pub(crate) struct StageBuilder {
+    lexicon: Lexicon,
+    pictures: Vec<Picture>,
+    /// For their names: the look of a place is the scene's own.
+    backdrops: Backdrops,
+}
+
+/// A scene as it is told to the denoisers.
+#[derive(Clone, Copy)]
+pub(crate) struct Told<'a> {
+    pub(crate) renderer: &'a Renderer<'a>,
+    pub(crate) spec: &'a SceneSpec,
+    /// Subjects that the caption names, in its order.
+    pub(crate) slots: &'a [usize],
+}
+
+impl StageBuilder {
+    pub(crate) fn new(lexicon: Lexicon, backdrops: Backdrops) -> Self {
+        let pictures = (0..lexicon.entries().len())
+            .map(|entry| Picture::new(lexicon.picture(entry)))
+            .collect();
+        Self {
+            lexicon,
+            pictures,
+            backdrops,
+        }
+    }
+
+    /// Slots as they will be in use: the subjects that the caption names, in its order.
+    pub(crate) fn slots(&self, spec: &SceneSpec, caption: &str) -> Vec<usize> {
+        let companion = spec.companion.map(|companion| companion.subject);
+        let mut slots = self.lexicon.find(caption);
+        slots.truncate(SLOTS);
+        slots.retain(|&id| id == spec.subject || Some(id) == companion);
+        slots
+    }
+
+    /// The scene's place, if the caption names it.
+    pub(crate) fn backdrop(
+        &self,
+        spec: &SceneSpec,
+        caption: &str,
+        size: [usize; 2],
+    ) -> Option<Backdrop> {
+        let is_named = self.backdrops.find(caption) == Some(spec.background.index());
+        is_named.then(|| Backdrop::new(&places::picture(spec, size), size))
+    }
+
+    /// The plate of a window.
+    pub(crate) fn plate(
+        &self,
+        told: Told<'_>,
+        backdrop: Option<&Backdrop>,
+        size: PlateSize,
+        window: Window,
+    ) -> Plate {
+        let pictures: Vec<&Picture> = told.slots.iter().map(|&id| &self.pictures[id]).collect();
+        let props = Props {
+            backdrop,
+            pictures: &pictures,
+        };
+        Plate::draw(size, props, &frames(told, window, size.patch_frames))
+    }
+}
+
+impl Layouts {
+    /// Appends the paths of a scene from latent frame `first` on.
+    pub(crate) fn push(&mut self, told: Told<'_>, first: usize, patch_frames: usize) {
+        let [width, height] = self.size;
+        let window = Window {
+            first,
+            latent_frames: DIRECTOR_FRAMES,
+            width,
+            height,
+        };
+        for frame in frames(told, window, patch_frames) {
+            frame.push_values(&mut self.values);
+        }
+        self.subjects.push(told.slots.len());
+        self.first_latent_frames.push(first);
+    }
+}
+
+/// Where a layout begins: with its scene, or later and then going on from known frames.
+pub(crate) fn layout_start(rng: &mut ChaCha8Rng) -> usize {
+    if rng.random_bool(0.5) {
+        rng.random_range(1..=DIRECTOR_LATEST)
+    } else {
+        0
+    }
+}
+
+/// Each frame of each latent frame of a window.
+fn frames(told: Told<'_>, window: Window, patch_frames: usize) -> Vec<FrameLayout> {
+    let (options, padding) = window.options(patch_frames);
+    let renderable = "native sizes and frame counts can be rendered";
+    let seen = told.renderer.views(told.spec, options).expect(renderable);
+    let placed = told.renderer.places(told.spec, options).expect(renderable);
+    let frame = |index: usize| {
+        let index = index.saturating_sub(padding);
+        FrameLayout {
+            places: places(&placed[index], told.slots),
+            view: view(&seen[index], options),
+        }
+    };
+    (0..window.latent_frames * patch_frames)
+        .map(frame)
+        .collect()
+}
+
+/// The places of the subjects in `slots`.
+fn places(placed: &[kinora_data::Place], slots: &[usize]) -> Places {
+    std::array::from_fn(|slot| {
+        let subject = slots.get(slot)?;
+        let place = placed.iter().find(|place| place.subject == *subject)?;
+        Some(Place {
+            center: place.center,
+            sides: place.sides,
+            rotation: place.rotation,
+            is_flipped: place.is_flipped,
+        })
+    })
+}
+
+/// The same view with zoom about the point that models zoom about: what is as near as the subjects is seen alike.
+fn view(view: &View, options: RenderOptions) -> layout::View {
+    let (width, height) = (options.width as f32, options.height as f32);
+    let unit = width.min(height);
+    let moved = 1.0 - 1.0 / view.zoom;
+    let focus = (0.5 * width / unit, ZOOM_HEIGHT * height / unit);
+    layout::View {
+        shift: [
+            view.x + (view.focus.0 - focus.0) * moved,
+            view.y + (view.focus.1 - focus.1) * moved,
+        ],
+        zoom: view.zoom,
+        orbit: view.orbit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kinora_data::{Background, Camera, Motion, Pack};
+
+    /// What the plate shows of a place is what the scene shows of it, wherever the camera is.
+    #[test]
+    fn a_backdrop_moves_as_its_scene_does() {
+        let pack = Pack::sample();
+        let renderer = Renderer::new(&pack);
+        let koala = pack.find("koala").unwrap();
+        for camera in [Camera::PanRight, Camera::ZoomIn, Camera::ZoomOut] {
+            let place = Background::Mountains;
+            let mut spec =
+                SceneSpec::for_facts(2, &pack, koala, place, Motion::Stand, camera).unwrap();
+            (spec.time, spec.weather) = (kinora_data::TimeOfDay::Day, kinora_data::Weather::Clear);
+            (spec.style, spec.companion) = (kinora_data::Style::Natural, None);
+            let (width, height) = spec.aspect.native_size();
+            let size = [width, height];
+            let backdrop = Backdrop::new(&places::picture(&spec, size), size);
+            let window = Window {
+                first: 6,
+                latent_frames: 1,
+                width,
+                height,
+            };
+            let told = Told {
+                renderer: &renderer,
+                spec: &spec,
+                slots: &[],
+            };
+            let layout = &frames(told, window, 4)[3];
+            let shown = backdrop.draw(size, &layout.view);
+            let still = backdrop.draw(size, &layout::View::REST);
+            let (options, _) = window.options(4);
+            let clip = renderer.render(&spec, options).unwrap();
+            let error = |seen: &[[f32; 3]]| -> f32 {
+                // Away from the subject in the middle.
+                let columns = (0..width / 5).chain(width - width / 5..width);
+                let pixels = columns.flat_map(|x| (0..height).map(move |y| y * width + x));
+                let far = |at: usize| -> f32 {
+                    let there = &clip.frame(3)[at * 3..][..3];
+                    let parts = seen[at].iter().zip(there);
+                    parts
+                        .map(|(a, &b)| (a - (f32::from(b) / 127.5 - 1.0)).powi(2))
+                        .sum()
+                };
+                pixels.map(far).sum()
+            };
+            let (moved, still) = (error(&shown), error(&still));
+            assert!(moved < 0.6 * still, "{camera:?}: {moved} against {still}");
+        }
+    }
+}
