@@ -102,7 +102,8 @@ impl StageBuilder {
         caption: &str,
         size: [usize; 2],
     ) -> Option<Backdrop> {
-        let is_named = self.backdrops.find(caption) == Some(spec.background.index());
+        let elsewhere = self.lexicon.rest(caption);
+        let is_named = self.backdrops.find(&elsewhere) == Some(spec.background.index());
         is_named.then(|| Backdrop::new(&places::picture(spec, size), size))
     }
 

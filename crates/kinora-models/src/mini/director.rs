@@ -115,3 +115,76 @@ fn noise(channels: usize, seed: u64, latent_frame: usize, device: &Device) -> Te
         .collect();
     Tensor::from_data(TensorData::new(values, [1, channels, 1, 1, 1]), device)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mini::config::TransformerConfig;
+    use crate::mini::layout::View;
+    use crate::mini::transformer::{Channels, Context};
+    use crate::weights;
+
+    const FRAMES_PER_LATENT: usize = 2;
+
+    /// A director of which every frame depends on its noise and its neighbours.
+    fn director(device: &Device) -> Transformer {
+        let sizes = TransformerConfig::new()
+            .with_width(16)
+            .with_depth(1)
+            .with_heads(2);
+        let channels = Channels {
+            latents: FRAMES_PER_LATENT * FRAME_VALUES,
+            condition: DIRECTOR_CONDITIONS,
+            context: 8,
+        };
+        let fresh = Transformer::new(&sizes, channels, device);
+        let mut tensors = weights::collect(&fresh, "d");
+        let out = tensors.get_mut("d.out.weight").unwrap();
+        for (i, value) in out.data.iter_mut().enumerate() {
+            *value = (i % 7) as f32 * 0.1 - 0.3;
+        }
+        weights::assign(fresh, "d", &tensors).unwrap()
+    }
+
+    fn path(latent_frames: usize, subjects: usize, seed: u64) -> Vec<FrameLayout> {
+        let device = Device::flex();
+        let director = director(&device);
+        let context = director.prepare(&Context {
+            tokens: Tensor::ones([1, 3, 8], &device),
+            bias: Tensor::zeros([1, 3], &device),
+            pooled: Tensor::ones([1, 8], &device),
+        });
+        let direction = Direction {
+            subjects,
+            clip: ClipShape {
+                size: [176, 96],
+                latent_frames,
+                seed,
+            },
+            frames_per_latent: FRAMES_PER_LATENT,
+            frames_per_second: 12,
+        };
+        direct(&director, &context, &direction, &device).unwrap()
+    }
+
+    #[test]
+    fn a_path_has_every_frame_and_the_subjects_that_there_are() {
+        for latent_frames in [1, DIRECTOR_FRAMES, DIRECTOR_FRAMES + 1, 50] {
+            let path = path(latent_frames, 1, 3);
+            assert_eq!(path.len(), latent_frames * FRAMES_PER_LATENT);
+            assert!(path.iter().all(|frame| frame.places[0].is_some()));
+            assert!(path.iter().all(|frame| frame.places[1].is_none()));
+        }
+        let nobody = path(3, 0, 3);
+        assert!(nobody.iter().all(|frame| frame.places == [None, None]));
+        assert!(nobody.iter().any(|frame| frame.view != View::REST));
+    }
+
+    #[test]
+    fn a_longer_clip_begins_as_a_shorter_one_and_another_seed_goes_elsewhere() {
+        let long = path(40, 2, 3);
+        let short = path(20, 2, 3);
+        assert_eq!(long[..short.len()], short);
+        assert_ne!(path(20, 2, 4), short);
+    }
+}

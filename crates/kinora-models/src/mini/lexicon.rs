@@ -99,6 +99,11 @@ impl Lexicon {
         found
     }
 
+    /// What `prompt` says beside the subjects that it names: a mountain railway need not be in the mountains.
+    pub fn rest(&self, prompt: &str) -> String {
+        self.named.rest(prompt)
+    }
+
     /// The subject with the most tags in `prompt`, for one that names none: "a laughing face" is likely the
     /// face that is tagged with both words.
     pub fn guess(&self, prompt: &str) -> Option<usize> {
@@ -146,6 +151,7 @@ mod tests {
         assert_eq!(lexicon.find("scarf carpet"), [] as [usize; 0]);
         assert_eq!(lexicon.find("一只考拉和泰迪熊"), [0, 2]);
         assert_eq!(lexicon.find(""), [] as [usize; 0]);
+        assert_eq!(lexicon.rest("A teddy bear in two Cars"), "a . in two .");
     }
 
     #[test]

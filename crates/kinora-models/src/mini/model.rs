@@ -438,8 +438,9 @@ impl VideoModel for Mini {
             &self.device,
         )?;
         let picture = |&entry: &usize| Picture::new(self.lexicon().picture(entry));
+        let elsewhere = self.lexicon().rest(prompt);
         let stage = Stage {
-            backdrop: self.backdrops().choose(prompt, clip.size, clip.seed),
+            backdrop: self.backdrops().choose(&elsewhere, clip.size, clip.seed),
             pictures: cast.iter().map(picture).collect(),
             path,
             size: clip.size,

@@ -31,19 +31,32 @@ impl<T> Phrases<T> {
 
     /// Meanings of the phrases in `text`, in order, the longest at each place.
     pub(super) fn matches(&self, text: &str) -> Vec<&T> {
+        self.read(text).0
+    }
+
+    /// What `text` says beside the phrases; each leaves a full stop.
+    pub(super) fn rest(&self, text: &str) -> String {
+        self.read(text).1
+    }
+
+    fn read(&self, text: &str) -> (Vec<&T>, String) {
         let text: Vec<char> = normalise(text).chars().collect();
-        let mut found = Vec::new();
+        let (mut found, mut rest) = (Vec::new(), String::new());
         let mut start = 0;
         while start < text.len() {
             match self.match_at(&text, start) {
                 Some((meaning, length)) => {
                     found.push(meaning);
+                    rest.push('.');
                     start += length;
                 }
-                None => start += 1,
+                None => {
+                    rest.push(text[start]);
+                    start += 1;
+                }
             }
         }
-        found
+        (found, rest)
     }
 
     /// The longest phrase that starts at `start` and ends at a word's end, and its length.
