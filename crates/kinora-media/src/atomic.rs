@@ -4,7 +4,7 @@
 //! deleted.
 
 use std::fs;
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempDir};
@@ -50,13 +50,23 @@ impl OutputFile {
         write(&mut self.writer).map_err(|error| Error::writing(&self.path, error))
     }
 
-    /// Appends the whole of `other`.
-    pub(crate) fn append(&mut self, other: &mut OutputFile) -> Result<()> {
+    /// Goes back to the beginning, to be read from there.
+    pub(crate) fn rewind(&mut self) -> Result<()> {
+        let rewind = |writer: &mut BufWriter<NamedTempFile>| {
+            writer.flush()?;
+            writer.seek(SeekFrom::Start(0)).map(|_| ())
+        };
+        rewind(&mut self.writer).map_err(|error| Error::writing(&self.path, error))
+    }
+
+    /// Appends the next `bytes` bytes of `other`, which was rewound.
+    pub(crate) fn append_next(&mut self, other: &mut OutputFile, bytes: u64) -> Result<()> {
         let copy = |from: &mut BufWriter<NamedTempFile>, to: &mut BufWriter<NamedTempFile>| {
-            from.flush()?;
-            from.seek(SeekFrom::Start(0))?;
-            to.flush()?;
-            io::copy(from.get_mut().as_file_mut(), to.get_mut().as_file_mut()).map(|_| ())
+            let mut part = from.get_mut().as_file_mut().take(bytes);
+            match io::copy(&mut part, to)? {
+                copied if copied == bytes => Ok(()),
+                _ => Err(io::ErrorKind::UnexpectedEof.into()),
+            }
         };
         copy(&mut other.writer, &mut self.writer).map_err(|error| Error::writing(&self.path, error))
     }

@@ -38,8 +38,34 @@ impl Colour {
         full_range: false,
     };
 
+    /// This description, and what it leaves open from another one. A range that either calls full is full: containers tend to
+    /// leave it out.
+    pub(crate) fn or_from(self, other: Self) -> Self {
+        let either = |mine: u8, theirs: u8| if mine == 2 { theirs } else { mine };
+        Self {
+            primaries: either(self.primaries, other.primaries),
+            transfer: either(self.transfer, other.transfer),
+            matrix: either(self.matrix, other.matrix),
+            full_range: self.full_range || other.full_range,
+        }
+    }
+
+    /// Whether its matrix is one that [`Planes::to_frame`] knows. RGB, YCgCo and ICtCp are not.
+    pub(crate) fn is_decodable(self) -> bool {
+        matches!(self.matrix, 1..=7 | 9 | 10)
+    }
+
+    /// Whether it reaches beyond what screens show, and how.
+    pub fn dynamic_range(self) -> DynamicRange {
+        match self.transfer {
+            16 => DynamicRange::Pq,
+            18 => DynamicRange::Hlg,
+            _ => DynamicRange::Standard,
+        }
+    }
+
     /// The matrix to decode with. An unsaid one is BT.601 below 720 lines and BT.709 from there, as browsers guess.
-    fn decoding_matrix(self, height: u32) -> YuvStandardMatrix {
+    pub(crate) fn decoding_matrix(self, height: u32) -> YuvStandardMatrix {
         match self.matrix {
             1 => YuvStandardMatrix::Bt709,
             4 => YuvStandardMatrix::Fcc,
@@ -58,6 +84,19 @@ impl Colour {
             YuvRange::Limited
         }
     }
+}
+
+/// How bright a clip may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DynamicRange {
+    /// As bright as the screen's white.
+    #[default]
+    Standard,
+    /// HDR with the perceptual quantiser (SMPTE ST 2084): HDR10, Dolby Vision.
+    Pq,
+    /// HDR with hybrid log-gamma (ARIB STD-B67): what phones record.
+    Hlg,
 }
 
 /// Planes of 8-bit YUV 4:2:0 without padding.

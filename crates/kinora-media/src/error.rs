@@ -76,6 +76,57 @@ pub enum Error {
         /// What would help.
         hint: String,
     },
+    /// The input is read by FFmpeg alone, and that is not there.
+    #[error("cannot read {} by itself ({what}): install FFmpeg, so that `ffmpeg` and `ffprobe` are found, or convert the clip where it is, for example with \
+        `ffmpeg -i IN -c:v libx264 -pix_fmt yuv420p -c:a aac OUT.mp4`", .path.display())]
+    NeedsFfmpeg {
+        /// The file.
+        path: PathBuf,
+        /// What it holds that takes FFmpeg.
+        what: String,
+    },
+    /// FFmpeg was asked, and failed.
+    #[error("FFmpeg cannot read {} ({what}): fetch or export it again", .path.display())]
+    Ffmpeg {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        what: String,
+    },
+    /// The frames of a clip are too large.
+    #[error("a clip of {width}x{height} is too large: its frames may have at most {max} pixels, as 4096x4096 has; shrink it first, for example with \
+        `ffmpeg -i IN -vf scale=3840:-2 OUT.mp4`", max = crate::MAX_VIDEO_PIXELS)]
+    VideoSize {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+    },
+    /// A stretch of a clip that is empty, or not there.
+    #[error("there is nothing from {from_secs} to {to_secs} s: the clip lasts {duration_secs} s")]
+    EmptyRange {
+        /// Where it begins, in seconds.
+        from_secs: f64,
+        /// Where it ends, in seconds.
+        to_secs: f64,
+        /// How long the clip lasts, in seconds.
+        duration_secs: f64,
+    },
+    /// The clip has no sound that can be copied.
+    #[error("cannot copy the sound of {} ({what}): an MP4 or MOV with AAC can be copied; convert it first, for example with \
+        `ffmpeg -i IN -c:v copy -c:a aac OUT.mp4`", .path.display())]
+    Sound {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// The output cannot hold sound.
+    #[error("{} cannot hold sound: write an .mp4, or leave the sound out", .path.display())]
+    SilentFormat {
+        /// The output.
+        path: PathBuf,
+    },
     /// The input is broken.
     #[error("{} is damaged or cut short ({what}): fetch or export it again", .path.display())]
     Corrupt {
@@ -233,6 +284,13 @@ impl Error {
             path: path.into(),
             what: what.into(),
             hint: hint.into(),
+        }
+    }
+
+    pub(crate) fn needs_ffmpeg(path: &Path, what: impl Into<String>) -> Self {
+        Error::NeedsFfmpeg {
+            path: path.into(),
+            what: what.into(),
         }
     }
 

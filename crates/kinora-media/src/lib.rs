@@ -4,7 +4,10 @@
 //!
 //! * [`open_sink`] writes MP4 (H.264), GIF, animated WebP, or pictures, one [`VideoSink::push`] at a time. Memory does not grow
 //!   with the length, and nothing appears under the final name before [`VideoSink::finish`].
-//! * [`open_source`] reads MP4 (H.264), GIF, WebP, PNG and JPEG back, frame by frame.
+//! * [`open_source`] reads clips and pictures frame by frame: MP4 and MOV with H.264, GIF, WebP, PNG and JPEG by itself, and what else
+//!   people have (HEVC, HDR, WebM, AVI, …) through the system's FFmpeg. [`VideoSource::between`] and [`VideoSource::last`] read a part,
+//!   [`VideoSource::frames_at`] another frame rate.
+//! * [`VideoSink::copy_audio`] takes the sound of a clip over into an MP4, packet by packet.
 //! * [`probe`] says what a file holds without decoding it, and [`read_recipe`] the recipe that it was made from.
 //!
 //! ```no_run
@@ -25,12 +28,17 @@
 mod atomic;
 mod colour;
 mod error;
+mod ffmpeg;
 mod frame;
+mod geometry;
 mod gif;
 mod h264;
+mod hdr;
+mod kind;
 mod mp4;
 mod probe;
 mod rate;
+mod resample;
 mod resize;
 mod sheet;
 mod sink;
@@ -38,12 +46,15 @@ mod source;
 mod still;
 mod webp;
 
-pub use colour::Colour;
+pub use colour::{Colour, DynamicRange};
 pub use error::{Error, Result};
 pub use frame::{Frame, MAX_PIXELS, MAX_SIDE};
-pub use probe::{Container, MediaInfo, probe, read_recipe};
+pub use geometry::{MAX_VIDEO_PIXELS, Orientation, PixelAspect};
+pub use mp4::AudioInfo;
+pub use probe::{Container, MediaInfo, Reader, probe, read_recipe};
 pub use rate::FrameRate;
+pub use resample::FramesAt;
 pub use resize::{resize, resize_to_cover};
 pub use sheet::{SheetOptions, contact_sheet};
 pub use sink::{Quality, SinkOptions, VideoSink, Written, open_sink, write_picture};
-pub use source::{FramesAt, TimedFrame, VideoSource, open_source, read_picture};
+pub use source::{TimedFrame, VideoSource, open_source, read_picture};

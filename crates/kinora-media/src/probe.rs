@@ -2,23 +2,36 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader};
 use std::path::Path;
 
 use image::ImageFormat;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::ffmpeg::{self, Tools};
+use crate::kind::Kind;
+use crate::mp4::AudioInfo;
 use crate::source::guarded;
-use crate::{Colour, Error, FrameRate, Result, gif, mp4, still, webp};
+use crate::{
+    Colour, DynamicRange, Error, FrameRate, Orientation, PixelAspect, Result, gif, mp4, still, webp,
+};
 
 /// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Container {
-    /// MP4 or QuickTime.
+    /// MP4.
     Mp4,
+    /// QuickTime: what cameras and phones call MOV.
+    Mov,
+    /// Matroska, or WebM, which is a kind of it.
+    Matroska,
+    /// AVI.
+    Avi,
+    /// MPEG transport stream, as from camcorders and television.
+    MpegTs,
     /// GIF.
     Gif,
     /// WebP, still or animated.
@@ -33,6 +46,10 @@ impl fmt::Display for Container {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Container::Mp4 => "MP4",
+            Container::Mov => "QuickTime",
+            Container::Matroska => "Matroska/WebM",
+            Container::Avi => "AVI",
+            Container::MpegTs => "MPEG-TS",
             Container::Gif => "GIF",
             Container::WebP => "WebP",
             Container::Png => "PNG",
@@ -41,25 +58,49 @@ impl fmt::Display for Container {
     }
 }
 
+/// Who decodes a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reader {
+    /// This program.
+    Kinora,
+    /// The system's FFmpeg, which has to be installed.
+    Ffmpeg,
+}
+
 /// What a file holds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MediaInfo {
     /// The kind of the file.
     pub container: Container,
-    /// The codec of the pictures, such as `H.264 High`. An MP4 with a codec that cannot be decoded says its four letters: `hvc1`.
+    /// The codec of the pictures, such as `H.264 High`, or the four letters of one that is not known.
     pub codec: String,
-    /// Width in pixels.
+    /// Width in pixels as it is shown: upright, and with square pixels.
     pub width: u32,
-    /// Height in pixels.
+    /// Height in pixels as it is shown.
     pub height: u32,
     /// Frames per second, on average; `None` for a still picture.
     pub fps: Option<FrameRate>,
-    /// How many frames are stored. GIF and WebP store frames that do not change once.
+    /// How many frames are shown. GIF and WebP store frames that do not change once. Of what FFmpeg reads it may be an estimate.
     pub frames: u64,
-    /// How long it plays, in seconds; 0 for a still picture.
+    /// When the last frame ends, in seconds; 0 for a still picture.
     pub duration_secs: f64,
     /// How its numbers stand for colours, where it says so.
     pub colour: Option<Colour>,
+    /// Whether it is HDR. Frames come tone-mapped.
+    pub dynamic_range: DynamicRange,
+    /// Bits of a stored sample.
+    pub bit_depth: u8,
+    /// Whether it stores fields.
+    pub interlaced: bool,
+    /// How the stored pictures are turned to be shown. Frames come upright.
+    pub orientation: Orientation,
+    /// How wide the stored pixels are for their height. Frames come with square ones.
+    pub pixel_aspect: PixelAspect,
+    /// Its sound, if it has any.
+    pub audio: Option<AudioInfo>,
+    /// Who decodes it.
+    pub reader: Reader,
     /// Whether it can begin to play before all of it is there.
     pub index_first: bool,
     /// What it was made from, if Kinora made it.
@@ -79,7 +120,7 @@ pub fn probe(path: impl AsRef<Path>) -> Result<MediaInfo> {
 
 fn describe(path: &Path) -> Result<MediaInfo> {
     match Kind::of(path)? {
-        Kind::Mp4 => Ok(describe_mp4(&mp4::Index::read(path)?)),
+        kind @ (Kind::Mp4 | Kind::Foreign(..)) => describe_clip(path, kind),
         Kind::Gif => {
             let scan = gif::scan(BufReader::new(open(path)?)).map_err(|error| bad(path, error))?;
             let animation = Animation {
@@ -115,16 +156,9 @@ fn describe(path: &Path) -> Result<MediaInfo> {
                 _ => still.recipe,
             };
             Ok(MediaInfo {
-                container,
-                codec: container.to_string(),
-                width: still.width,
-                height: still.height,
-                fps: None,
                 frames: 1,
-                duration_secs: 0.0,
-                colour: None,
-                index_first: true,
                 recipe,
+                ..MediaInfo::plain(container, (still.width, still.height))
             })
         }
     }
@@ -139,18 +173,101 @@ pub fn read_recipe(path: impl AsRef<Path>) -> Result<Option<Value>> {
     Ok(probe(path)?.recipe)
 }
 
+/// A clip by its own index, or else by what FFprobe says.
+fn describe_clip(path: &Path, kind: Kind) -> Result<MediaInfo> {
+    let own = match kind {
+        Kind::Foreign(_, what) => Err(Error::needs_ffmpeg(path, what)),
+        _ => mp4::Index::read(path).map(|index| describe_mp4(&index)),
+    };
+    let is_foreign = match &own {
+        Ok(info) => info.reader == Reader::Ffmpeg,
+        Err(error) => matches!(error, Error::NeedsFfmpeg { .. }),
+    };
+    match Tools::find() {
+        Some(tools) if is_foreign => describe_with_ffmpeg(tools, path, kind),
+        _ => own,
+    }
+}
+
+/// What FFprobe says, and what it does not know.
+pub(crate) fn describe_with_ffmpeg(tools: &Tools, path: &Path, kind: Kind) -> Result<MediaInfo> {
+    let demuxer = kind
+        .demuxer()
+        .ok_or_else(|| Error::corrupt(path, "it is no clip"))?;
+    let told = ffmpeg::describe(tools, path, demuxer)?;
+    // The index of a fragmented MP4 cannot be read, and that is no error here.
+    let own = match kind {
+        Kind::Mp4 => mp4::Index::read(path)
+            .ok()
+            .map(|index| describe_mp4(&index)),
+        _ => None,
+    };
+    Ok(match own {
+        Some(own) => MediaInfo {
+            container: own.container,
+            audio: own.audio,
+            index_first: own.index_first,
+            recipe: own.recipe,
+            ..told
+        },
+        None => told,
+    })
+}
+
 pub(crate) fn describe_mp4(index: &mp4::Index) -> MediaInfo {
+    let (width, height) = index.size();
     MediaInfo {
-        container: Container::Mp4,
+        container: if index.quicktime {
+            Container::Mov
+        } else {
+            Container::Mp4
+        },
         codec: index.codec.clone(),
-        width: index.width,
-        height: index.height,
+        width,
+        height,
         fps: Some(index.fps),
-        frames: index.samples.len() as u64,
+        frames: index.frames,
         duration_secs: index.duration_secs,
         colour: index.colour,
+        dynamic_range: index
+            .colour
+            .map_or(DynamicRange::Standard, Colour::dynamic_range),
+        bit_depth: index.bit_depth,
+        interlaced: index.interlaced,
+        orientation: index.orientation,
+        pixel_aspect: index.aspect,
+        audio: index.audio.clone(),
+        reader: match index.foreign {
+            Some(_) => Reader::Ffmpeg,
+            None => Reader::Kinora,
+        },
         index_first: index.index_first,
         recipe: index.recipe.clone(),
+    }
+}
+
+impl MediaInfo {
+    /// A picture of eight bits that is shown as it is stored.
+    fn plain(container: Container, (width, height): (u32, u32)) -> Self {
+        Self {
+            container,
+            codec: container.to_string(),
+            width,
+            height,
+            fps: None,
+            frames: 0,
+            duration_secs: 0.0,
+            colour: None,
+            dynamic_range: DynamicRange::Standard,
+            bit_depth: 8,
+            interlaced: false,
+            orientation: Orientation::UPRIGHT,
+            pixel_aspect: PixelAspect::SQUARE,
+            audio: None,
+            reader: Reader::Kinora,
+            index_first: true,
+            recipe: None,
+        }
     }
 }
 
@@ -164,7 +281,7 @@ impl Animation {
         self,
         path: &Path,
         container: Container,
-        (width, height): (u32, u32),
+        size: (u32, u32),
         recipe: Option<Value>,
     ) -> Result<MediaInfo> {
         if self.frames == 0 {
@@ -173,92 +290,16 @@ impl Animation {
         let fps = FrameRate::from_average(self.frames, self.duration_ms, 1000)
             .map_err(|error| Error::corrupt(path, error))?;
         Ok(MediaInfo {
-            container,
-            codec: container.to_string(),
-            width,
-            height,
             fps: Some(fps),
             frames: self.frames,
             duration_secs: self.duration_ms as f64 / 1000.0,
-            colour: None,
-            index_first: true,
             recipe,
+            ..MediaInfo::plain(container, size)
         })
     }
 }
 
-/// How a file is to be read.
-#[derive(Clone, Copy)]
-pub(crate) enum Kind {
-    Mp4,
-    Gif,
-    AnimatedWebp,
-    Still(ImageFormat),
-}
-
-impl Kind {
-    /// Tells by the first bytes of `path`.
-    pub(crate) fn of(path: &Path) -> Result<Self> {
-        const HINT: &str = "Kinora reads MP4 with H.264, GIF, WebP, PNG and JPEG; convert it first, for example with `ffmpeg -i IN OUT.mp4`";
-        let mut file = open(path)?;
-        let mut head = Vec::new();
-        file.by_ref()
-            .take(16)
-            .read_to_end(&mut head)
-            .map_err(|error| Error::reading(path, error))?;
-        let foreign = |what: &str| Err(Error::unsupported(path, what, HINT));
-        match &head[..] {
-            [
-                _,
-                _,
-                _,
-                _,
-                b'f',
-                b't',
-                b'y',
-                b'p',
-                b'a' | b'h' | b'm',
-                b'v' | b'e' | b'i',
-                b'i' | b'f',
-                ..,
-            ] if matches!(&head[8..11], b"avi" | b"hei" | b"mif") => {
-                foreign("an AVIF or HEIC picture")
-            }
-            [_, _, _, _, b'f', b't', b'y', b'p', ..] => Ok(Kind::Mp4),
-            [b'G', b'I', b'F', b'8', ..] => Ok(Kind::Gif),
-            [
-                b'R',
-                b'I',
-                b'F',
-                b'F',
-                _,
-                _,
-                _,
-                _,
-                b'W',
-                b'E',
-                b'B',
-                b'P',
-                ..,
-            ] => {
-                let animated = scan_webp(path)?.animated;
-                Ok(if animated {
-                    Kind::AnimatedWebp
-                } else {
-                    Kind::Still(ImageFormat::WebP)
-                })
-            }
-            [0x89, b'P', b'N', b'G', ..] => Ok(Kind::Still(ImageFormat::Png)),
-            [0xff, 0xd8, 0xff, ..] => Ok(Kind::Still(ImageFormat::Jpeg)),
-            [0x1a, 0x45, 0xdf, 0xa3, ..] => foreign("Matroska or WebM"),
-            [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', ..] => foreign("AVI"),
-            [] => Err(Error::corrupt(path, "it is empty")),
-            _ => foreign("its first bytes are of no known format"),
-        }
-    }
-}
-
-fn scan_webp(path: &Path) -> Result<webp::Scan> {
+pub(crate) fn scan_webp(path: &Path) -> Result<webp::Scan> {
     let file = open(path)?;
     let length = file
         .metadata()
@@ -267,7 +308,7 @@ fn scan_webp(path: &Path) -> Result<webp::Scan> {
     webp::scan(BufReader::new(file), length).map_err(|error| bad(path, error))
 }
 
-fn open(path: &Path) -> Result<File> {
+pub(crate) fn open(path: &Path) -> Result<File> {
     let file = File::open(path).map_err(|error| Error::reading(path, error))?;
     let is_folder = file.metadata().is_ok_and(|data| data.is_dir());
     if is_folder {

@@ -1,11 +1,13 @@
 //! Frames out: one way to write every format.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::gif::GifSink;
 use crate::mp4::Mp4Sink;
+use crate::source::guarded;
 use crate::still::{PictureFormat, PicturesSink};
 use crate::webp::WebpSink;
 use crate::{Error, Frame, FrameRate, Result};
@@ -96,6 +98,11 @@ pub struct VideoSink {
 pub(crate) trait Backend: Send {
     fn push(&mut self, frame: &Frame) -> Result<()>;
 
+    /// Takes over the sound of `source` between two moments. `None` if the format holds no sound.
+    fn copy_audio(&mut self, _source: &Path, _secs: Range<f64>) -> Option<Result<()>> {
+        None
+    }
+
     /// At least one frame was pushed.
     fn finish(self: Box<Self>) -> Result<Written>;
 }
@@ -168,6 +175,22 @@ impl VideoSink {
         self.backend.push(frame)?;
         self.frames += 1;
         Ok(())
+    }
+
+    /// Gives the video the sound that the clip `source` has between two moments, in seconds of that clip; the first moment
+    /// sounds with the first frame. Packets are copied and not encoded again. What is heard after the last frame is left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SilentFormat`] if the format holds no sound, [`Error::Sound`] if the clip has none there that can be copied.
+    pub fn copy_audio(&mut self, source: impl AsRef<Path>, secs: Range<f64>) -> Result<()> {
+        let source = source.as_ref();
+        let silent = || Error::SilentFormat {
+            path: self.path.clone(),
+        };
+        guarded(source, || {
+            self.backend.copy_audio(source, secs).ok_or_else(silent)?
+        })
     }
 
     /// How many frames were pushed.

@@ -1,8 +1,8 @@
 //! H.264 to frames by rusty_h264, which decodes B-frames and never leaves safe Rust.
 
 use super::{Sps, unit_type};
-use crate::Frame;
 use crate::colour::Planes;
+use crate::geometry::check_video_size;
 
 /// Decodes access units in decoding order, each to one frame.
 pub(crate) struct Decoder {
@@ -38,21 +38,18 @@ impl Decoder {
         Ok(decoder)
     }
 
-    /// The frame that the NAL units of one access unit make. `None` if they hold no picture.
+    /// The picture that the NAL units of one access unit make. `None` if they hold none.
     pub(crate) fn decode<'a>(
         &mut self,
         units: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<Option<Frame>, Refused> {
+    ) -> Result<Option<Planes>, Refused> {
         let Some(planes) = self.decode_units(units)? else {
             return Ok(None);
         };
         if (planes.width, planes.height) != (self.sps.width, self.sps.height) {
             return Err(Refused::Unsupported("its size changes on the way".into()));
         }
-        let frame = planes.to_frame(self.sps.colour);
-        frame
-            .map(Some)
-            .map_err(|error| Refused::Corrupt(error.to_string()))
+        Ok(Some(planes))
     }
 
     fn decode_units<'a>(
@@ -104,8 +101,8 @@ fn refuse_unsupported(sps: &Sps) -> Result<(), Refused> {
         "H.264 that is not 4:2:0".into()
     } else if !sps.progressive {
         "interlaced H.264".into()
-    } else if Frame::byte_len(sps.width, sps.height).is_err() {
-        format!("frames of {}x{}", sps.width, sps.height)
+    } else if let Err(error) = check_video_size((sps.width, sps.height)) {
+        return Err(Refused::Corrupt(error.to_string()));
     } else {
         return Ok(());
     };

@@ -12,6 +12,8 @@ pub(crate) struct Sps {
     /// Height in pixels, after cropping.
     pub(crate) height: u32,
     pub(crate) colour: Colour,
+    /// Width and height of a pixel; zeros if it does not say.
+    pub(crate) pixel_aspect: (u32, u32),
     /// 1 is 4:2:0.
     pub(crate) chroma_format: u32,
     /// Bits of a luma sample.
@@ -71,14 +73,16 @@ impl Sps {
                 .checked_mul(unit_y)?;
         }
         // A broken description after the sizes says nothing; the pictures can still be decoded.
-        let colour = read_colour(reader).unwrap_or(Colour::UNSPECIFIED);
+        let mut usability = Usability::default();
+        let _ = usability.read(reader);
         Some(Self {
             profile,
             width: width.checked_sub(crop_width).filter(|&width| width > 0)?,
             height: height
                 .checked_sub(crop_height)
                 .filter(|&height| height > 0)?,
-            colour,
+            colour: usability.colour,
+            pixel_aspect: usability.pixel_aspect,
             chroma_format,
             bit_depth,
             progressive,
@@ -137,28 +141,67 @@ fn skip_picture_order(reader: &mut BitReader) -> Option<()> {
     Some(())
 }
 
-/// The colour description in the video usability information.
-fn read_colour(reader: &mut BitReader) -> Option<Colour> {
-    let mut colour = Colour::UNSPECIFIED;
-    if !reader.bit()? {
-        return Some(colour);
-    }
-    if reader.bit()? && reader.bits(8)? == 255 {
-        reader.bits(32)?; // a sample aspect ratio of its own
-    }
-    if reader.bit()? {
-        reader.bit()?; // overscan
-    }
-    if reader.bit()? {
-        reader.bits(3)?; // video format
-        colour.full_range = reader.bit()?;
-        if reader.bit()? {
-            colour.primaries = reader.bits(8)? as u8;
-            colour.transfer = reader.bits(8)? as u8;
-            colour.matrix = reader.bits(8)? as u8;
+/// Shapes of pixels by their number (H.264, table E-1).
+const PIXEL_ASPECTS: [(u32, u32); 17] = [
+    (0, 0),
+    (1, 1),
+    (12, 11),
+    (10, 11),
+    (16, 11),
+    (40, 33),
+    (24, 11),
+    (20, 11),
+    (32, 11),
+    (80, 33),
+    (18, 11),
+    (15, 11),
+    (64, 33),
+    (160, 99),
+    (4, 3),
+    (3, 2),
+    (2, 1),
+];
+
+/// The beginning of the video usability information, as far as it could be read.
+struct Usability {
+    pixel_aspect: (u32, u32),
+    colour: Colour,
+}
+
+impl Default for Usability {
+    fn default() -> Self {
+        Self {
+            pixel_aspect: (0, 0),
+            colour: Colour::UNSPECIFIED,
         }
     }
-    Some(colour)
+}
+
+impl Usability {
+    fn read(&mut self, reader: &mut BitReader) -> Option<()> {
+        if !reader.bit()? {
+            return Some(());
+        }
+        if reader.bit()? {
+            self.pixel_aspect = match reader.bits(8)? {
+                255 => (reader.bits(16)?, reader.bits(16)?),
+                known => PIXEL_ASPECTS.get(known as usize).copied().unwrap_or((0, 0)),
+            };
+        }
+        if reader.bit()? {
+            reader.bit()?; // overscan
+        }
+        if reader.bit()? {
+            reader.bits(3)?; // video format
+            self.colour.full_range = reader.bit()?;
+            if reader.bit()? {
+                self.colour.primaries = reader.bits(8)? as u8;
+                self.colour.transfer = reader.bits(8)? as u8;
+                self.colour.matrix = reader.bits(8)? as u8;
+            }
+        }
+        Some(())
+    }
 }
 
 #[cfg(test)]
@@ -183,6 +226,7 @@ mod tests {
             (1, 8, true)
         );
         assert_eq!(sps.colour, Colour::BT709);
+        assert_eq!(sps.pixel_aspect, (0, 0));
     }
 
     #[test]

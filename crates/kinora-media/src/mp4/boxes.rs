@@ -10,8 +10,6 @@ pub(super) struct Mp4Box<'a> {
     pub(super) kind: [u8; 4],
     /// What is inside.
     pub(super) payload: &'a [u8],
-    /// The box with its header.
-    pub(super) whole: &'a [u8],
 }
 
 /// The boxes that stand side by side in `bytes`, up to the first broken one.
@@ -28,7 +26,6 @@ pub(super) fn boxes(mut bytes: &[u8]) -> impl Iterator<Item = Mp4Box<'_>> {
         Some(Mp4Box {
             kind,
             payload: &whole[header..],
-            whole,
         })
     })
 }
@@ -65,6 +62,8 @@ pub(super) struct TopLevel {
     pub(super) index_first: bool,
     /// Whether the pictures come in fragments.
     pub(super) fragmented: bool,
+    /// Whether it says that it is QuickTime, or is so old that it says nothing.
+    pub(super) quicktime: bool,
 }
 
 /// Walks the boxes at the top of a file of `length` bytes and reads its index.
@@ -73,6 +72,7 @@ pub(super) fn read_top_level(file: &mut (impl Read + Seek), length: u64) -> io::
         moov: None,
         index_first: false,
         fragmented: false,
+        quicktime: true,
     };
     let mut seen_pictures = false;
     let mut at = 0;
@@ -94,6 +94,7 @@ pub(super) fn read_top_level(file: &mut (impl Read + Seek), length: u64) -> io::
                 top.index_first = !seen_pictures;
                 top.moov.get_or_insert(payload);
             }
+            b"ftyp" => top.quicktime = head.get(8..12) == Some(b"qt  "),
             b"mdat" => seen_pictures = true,
             b"moof" => top.fragmented = true,
             _ => {}

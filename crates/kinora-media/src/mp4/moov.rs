@@ -1,4 +1,4 @@
-//! The index of a film with one H.264 track.
+//! The index of a film with one H.264 track, and perhaps one of AAC.
 
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -12,7 +12,10 @@ use shiguredo_mp4::{
     BoxSize, BoxType, Either, Encode, FixedPointNumber, LanguageCode, Mp4FileTime, Uint,
 };
 
+use super::audio::Cut;
+use super::layout::{Chunk, Layout};
 use super::metadata;
+use super::sound_track::sound_track;
 use crate::{Colour, Error, FrameRate, Result};
 
 /// What the index says about the film.
@@ -23,6 +26,7 @@ pub(super) struct Movie<'a> {
     pub(super) sps: &'a [u8],
     pub(super) pps: &'a [u8],
     pub(super) samples: &'a SampleTable,
+    pub(super) sound: Option<&'a Cut>,
     pub(super) recipe: Option<&'a Value>,
 }
 
@@ -43,17 +47,24 @@ impl SampleTable {
                 .extend(NonZeroU32::new(self.sizes.len() as u32));
         }
     }
-
-    pub(super) fn total_bytes(&self) -> u64 {
-        self.sizes.iter().map(|&size| u64::from(size)).sum()
-    }
 }
 
 impl Movie<'_> {
+    /// How pictures and sound lie behind each other.
+    pub(super) fn layout(&self) -> Layout {
+        let per_chunk = self.fps.as_f64().ceil() as usize;
+        let chunk_secs = self.fps.duration_secs(per_chunk as u64);
+        Layout::new(&self.samples.sizes, per_chunk, chunk_secs, self.sound)
+    }
+
     /// The bytes of `moov` for a file whose first frame lies at `data_offset(bytes of moov)`.
-    pub(super) fn encode(&self, data_offset: impl Fn(u64) -> u64) -> Result<Vec<u8>> {
+    pub(super) fn encode(
+        &self,
+        layout: &Layout,
+        data_offset: impl Fn(u64) -> u64,
+    ) -> Result<Vec<u8>> {
         let encode = |offset: u64| {
-            self.moov(offset)
+            self.moov(layout, offset)
                 .encode_to_vec()
                 .map_err(|error| Error::encoder("MP4", error))
         };
@@ -66,9 +77,35 @@ impl Movie<'_> {
         }
     }
 
-    fn moov(&self, data_offset: u64) -> MoovBox {
+    fn moov(&self, layout: &Layout, data_offset: u64) -> MoovBox {
         let (timescale, frame_ticks) = ticks(self.fps);
         let duration = self.samples.sizes.len() as u64 * u64::from(frame_ticks);
+        let (picture_offsets, sound_offsets) = layout.offsets(data_offset);
+        let pictures = TrakBox {
+            tkhd_box: self.track_header(duration),
+            edts_box: None,
+            mdia_box: MdiaBox {
+                mdhd_box: media_header(timescale, duration),
+                hdlr_box: HdlrBox {
+                    handler_type: HdlrBox::HANDLER_TYPE_VIDE,
+                    name: b"Video\0".to_vec(),
+                },
+                minf_box: MinfBox {
+                    media_header: Some(MediaHeader::Vmhd(VmhdBox {
+                        graphicsmode: VmhdBox::DEFAULT_GRAPHICSMODE,
+                        opcolor: VmhdBox::DEFAULT_OPCOLOR,
+                    })),
+                    dinf_box: DinfBox::LOCAL_FILE,
+                    stbl_box: self.sample_tables(layout, picture_offsets, frame_ticks),
+                    unknown_boxes: Vec::new(),
+                },
+                unknown_boxes: Vec::new(),
+            },
+            unknown_boxes: Vec::new(),
+        };
+        let sound = self
+            .sound
+            .map(|cut| sound_track(cut, &layout.sound, sound_offsets, timescale));
         MoovBox {
             mvhd_box: MvhdBox {
                 creation_time: NO_TIME,
@@ -78,36 +115,9 @@ impl Movie<'_> {
                 rate: MvhdBox::DEFAULT_RATE,
                 volume: MvhdBox::DEFAULT_VOLUME,
                 matrix: MvhdBox::DEFAULT_MATRIX,
-                next_track_id: TRACK + 1,
+                next_track_id: SOUND_TRACK + 1,
             },
-            trak_boxes: vec![TrakBox {
-                tkhd_box: self.track_header(duration),
-                edts_box: None,
-                mdia_box: MdiaBox {
-                    mdhd_box: MdhdBox {
-                        creation_time: NO_TIME,
-                        modification_time: NO_TIME,
-                        timescale,
-                        duration,
-                        language: LanguageCode::UNDEFINED,
-                    },
-                    hdlr_box: HdlrBox {
-                        handler_type: HdlrBox::HANDLER_TYPE_VIDE,
-                        name: b"Video\0".to_vec(),
-                    },
-                    minf_box: MinfBox {
-                        media_header: Some(MediaHeader::Vmhd(VmhdBox {
-                            graphicsmode: VmhdBox::DEFAULT_GRAPHICSMODE,
-                            opcolor: VmhdBox::DEFAULT_OPCOLOR,
-                        })),
-                        dinf_box: DinfBox::LOCAL_FILE,
-                        stbl_box: self.sample_tables(data_offset, frame_ticks),
-                        unknown_boxes: Vec::new(),
-                    },
-                    unknown_boxes: Vec::new(),
-                },
-                unknown_boxes: Vec::new(),
-            }],
+            trak_boxes: std::iter::once(pictures).chain(sound).collect(),
             mvex_box: None,
             unknown_boxes: vec![metadata::user_data(self.recipe)],
         }
@@ -132,22 +142,8 @@ impl Movie<'_> {
         }
     }
 
-    fn sample_tables(&self, data_offset: u64, frame_ticks: u32) -> StblBox {
+    fn sample_tables(&self, layout: &Layout, offsets: Vec<u64>, frame_ticks: u32) -> StblBox {
         let sizes = &self.samples.sizes;
-        let per_chunk = self.fps.as_f64().ceil() as usize;
-        let mut offset = data_offset;
-        let chunk_offsets: Vec<u64> = sizes
-            .chunks(per_chunk)
-            .map(|chunk| {
-                let start = offset;
-                offset += chunk.iter().map(|&size| u64::from(size)).sum::<u64>();
-                start
-            })
-            .collect();
-        let narrow: Option<Vec<u32>> = chunk_offsets
-            .iter()
-            .map(|&offset| u32::try_from(offset).ok())
-            .collect();
         StblBox {
             stsd_box: StsdBox {
                 entries: vec![SampleEntry::Avc1(self.sample_entry())],
@@ -161,15 +157,12 @@ impl Movie<'_> {
             ctts_box: None,
             cslg_box: None,
             stsc_box: StscBox {
-                entries: chunk_lengths(sizes.len(), per_chunk),
+                entries: chunk_lengths(&layout.pictures),
             },
             stsz_box: StszBox::Variable {
                 entry_sizes: sizes.clone(),
             },
-            stco_or_co64_box: match narrow {
-                Some(chunk_offsets) => Either::A(StcoBox { chunk_offsets }),
-                None => Either::B(Co64Box { chunk_offsets }),
-            },
+            stco_or_co64_box: chunk_offsets(offsets),
             stss_box: Some(StssBox {
                 sample_numbers: self.samples.key_frames.clone(),
             }),
@@ -212,8 +205,11 @@ impl Movie<'_> {
 
 const TRACK: u32 = 1;
 
+/// The number of the track with the sound.
+pub(super) const SOUND_TRACK: u32 = 2;
+
 /// The same frames make the same file, so it does not say when it was made.
-const NO_TIME: Mp4FileTime = Mp4FileTime::from_secs(0);
+pub(super) const NO_TIME: Mp4FileTime = Mp4FileTime::from_secs(0);
 
 /// Ticks per second, and ticks of a frame.
 fn ticks(fps: FrameRate) -> (NonZeroU32, u32) {
@@ -224,19 +220,48 @@ fn ticks(fps: FrameRate) -> (NonZeroU32, u32) {
     (scale, fps.denominator() * factor)
 }
 
-/// Runs of chunks with equally many frames: all full ones, and a shorter last one.
-fn chunk_lengths(frames: usize, per_chunk: usize) -> Vec<StscEntry> {
-    let (full, rest) = (frames / per_chunk, frames % per_chunk);
-    let run = |first_chunk: usize, length: usize| {
-        Some(StscEntry {
-            first_chunk: NonZeroU32::new(first_chunk as u32)?,
-            sample_per_chunk: length as u32,
-            sample_description_index: NonZeroU32::MIN,
-        })
-    };
-    let full_run = run(1, per_chunk).filter(|_| full > 0);
-    let last = run(full + 1, rest).filter(|_| rest > 0);
-    full_run.into_iter().chain(last).collect()
+pub(super) fn media_header(timescale: NonZeroU32, duration: u64) -> MdhdBox {
+    MdhdBox {
+        creation_time: NO_TIME,
+        modification_time: NO_TIME,
+        timescale,
+        duration,
+        language: LanguageCode::UNDEFINED,
+    }
+}
+
+/// Offsets of 4 bytes if they all fit.
+pub(super) fn chunk_offsets(offsets: Vec<u64>) -> Either<StcoBox, Co64Box> {
+    let narrow: Option<Vec<u32>> = offsets
+        .iter()
+        .map(|&offset| u32::try_from(offset).ok())
+        .collect();
+    match narrow {
+        Some(chunk_offsets) => Either::A(StcoBox { chunk_offsets }),
+        None => Either::B(Co64Box {
+            chunk_offsets: offsets,
+        }),
+    }
+}
+
+/// Runs of chunks with equally many samples. Empty chunks are left out.
+pub(super) fn chunk_lengths(chunks: &[Chunk]) -> Vec<StscEntry> {
+    let mut runs: Vec<StscEntry> = Vec::new();
+    let filled = chunks.iter().filter(|chunk| chunk.samples > 0);
+    for (first_chunk, chunk) in (1..).zip(filled) {
+        let length = chunk.samples as u32;
+        let continues = runs
+            .last()
+            .is_some_and(|run| run.sample_per_chunk == length);
+        if let (false, Some(first_chunk)) = (continues, NonZeroU32::new(first_chunk)) {
+            runs.push(StscEntry {
+                first_chunk,
+                sample_per_chunk: length,
+                sample_description_index: NonZeroU32::MIN,
+            });
+        }
+    }
+    runs
 }
 
 fn colour_box(colour: Colour) -> UnknownBox {
@@ -283,9 +308,11 @@ mod tests {
             sps: &[0x67, 100, 0, 30],
             pps: &[0x68],
             samples: &samples,
+            sound: None,
             recipe: None,
         };
-        let moov = movie.encode(|moov| 40 + moov).unwrap();
+        let layout = movie.layout();
+        let moov = movie.encode(&layout, |moov| 40 + moov).unwrap();
         let position = |kind: &[u8]| moov.windows(4).position(|window| window == kind);
         let at = position(b"co64").unwrap() + 12;
         let first = u64::from_be_bytes(moov[at..at + 8].try_into().unwrap());
@@ -295,13 +322,14 @@ mod tests {
             (40 + moov.len() as u64, 40 + moov.len() as u64 + (4 << 29))
         );
         assert!(position(b"stco").is_none());
-        assert_eq!(samples.total_bytes(), 30 << 29);
+        assert_eq!(layout.total_bytes(), 30 << 29);
     }
 
     #[test]
     fn the_last_chunk_may_be_short() {
         let runs = |frames| -> Vec<_> {
-            let lengths = chunk_lengths(frames, 12);
+            let layout = Layout::new(&vec![1; frames], 12, 1.0, None);
+            let lengths = chunk_lengths(&layout.pictures);
             lengths
                 .iter()
                 .map(|run| (run.first_chunk.get(), run.sample_per_chunk))

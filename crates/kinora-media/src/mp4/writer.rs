@@ -3,11 +3,13 @@
 //! The index is known only at the end, and browsers want it at the beginning. So the pictures go to one temporary file while they
 //! come, and at the end the index and then the pictures to a second one, which takes the final name.
 
+use std::ops::Range;
 use std::path::Path;
 
 use shiguredo_mp4::Encode;
 use shiguredo_mp4::boxes::{Brand, FtypBox};
 
+use super::audio::Cut;
 use super::moov::{Movie, SampleTable};
 use crate::atomic::OutputFile;
 use crate::h264::{Encoder, unit_type};
@@ -19,6 +21,7 @@ pub(crate) struct Mp4Sink {
     encoder: Encoder,
     pictures: OutputFile,
     samples: SampleTable,
+    sound: Option<Cut>,
     sps: Vec<u8>,
     pps: Vec<u8>,
 }
@@ -31,6 +34,7 @@ impl Mp4Sink {
             encoder,
             pictures: OutputFile::create(path, options.overwrite)?,
             samples: SampleTable::default(),
+            sound: None,
             sps: Vec::new(),
             pps: Vec::new(),
         })
@@ -66,7 +70,20 @@ impl Backend for Mp4Sink {
         Ok(())
     }
 
+    fn copy_audio(&mut self, source: &Path, secs: Range<f64>) -> Option<Result<()>> {
+        Some(Cut::open(source, secs).map(|cut| self.sound = Some(cut)))
+    }
+
     fn finish(mut self: Box<Self>) -> Result<Written> {
+        if let Some(sound) = &mut self.sound {
+            sound.end_at(
+                self.options
+                    .fps
+                    .duration_secs(self.samples.sizes.len() as u64),
+            );
+        }
+        // What is heard may lie wholly behind the last picture.
+        let mut sound = self.sound.take().filter(|sound| sound.heard > 0);
         let path = self.pictures.path().to_path_buf();
         let movie = Movie {
             // The encoder takes at most 3840 pixels a side.
@@ -76,20 +93,32 @@ impl Backend for Mp4Sink {
             sps: &self.sps,
             pps: &self.pps,
             samples: &self.samples,
+            sound: sound.as_ref(),
             recipe: self.options.recipe.as_ref(),
         };
         let file_type = file_type()
             .encode_to_vec()
             .map_err(|error| Error::encoder("MP4", error))?;
-        let data = data_header(self.samples.total_bytes());
+        let layout = movie.layout();
+        let data = data_header(layout.total_bytes());
         let before_moov = file_type.len() as u64;
-        let moov = movie.encode(|moov| before_moov + moov + data.len() as u64)?;
+        let moov = movie.encode(&layout, |moov| before_moov + moov + data.len() as u64)?;
 
         let mut file = OutputFile::create(&path, self.options.overwrite)?;
         file.write(&file_type)?;
         file.write(&moov)?;
         file.write(&data)?;
-        file.append(&mut self.pictures)?;
+        self.pictures.rewind()?;
+        let mut packet = 0;
+        for (pictures, sounds) in layout.pictures.iter().zip(&layout.sound) {
+            file.append_next(&mut self.pictures, pictures.bytes)?;
+            for _ in 0..sounds.samples {
+                if let Some(sound) = &mut sound {
+                    file.write(&sound.read(packet)?)?;
+                }
+                packet += 1;
+            }
+        }
         let bytes = file.commit()?;
         Ok(Written {
             path,
