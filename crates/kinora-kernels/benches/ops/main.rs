@@ -1,0 +1,166 @@
+//! How fast the operations are: `cargo bench -p kinora-kernels`.
+//!
+//! Prints a table and, with `--json FILE`, writes a line for each row. With `--peer` PyTorch does the same work in between, call by
+//! call, and the ratio of the medians is printed; `PYTHON` names the interpreter that has it. `KINORA_CPU` lowers the level, of the
+//! peer too. `--only TEXT` runs the operations whose name holds it.
+//!
+//! Each result is compared with the portable level's before anything is timed.
+
+mod cases;
+mod peak;
+mod peer;
+mod report;
+
+use std::hint::black_box;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use cases::{Case, Ours};
+use kinora_kernels::{Level, Precision, cpu};
+use peer::Peer;
+use report::Row;
+
+/// Each row is timed until this much was spent on it, or this often.
+const BUDGET: Duration = Duration::from_secs(6);
+const MOST_CALLS: usize = 25;
+const FEWEST_CALLS: usize = 5;
+
+/// Between two calls: threads that spin for more work would take it from the other side.
+const REST: Duration = Duration::from_millis(4);
+
+fn main() {
+    if let Err(message) = run(&Options::parse()) {
+        eprintln!("error: {message}");
+        std::process::exit(1);
+    }
+}
+
+#[derive(Default)]
+struct Options {
+    peer: bool,
+    json: Option<PathBuf>,
+    only: Option<String>,
+}
+
+impl Options {
+    fn parse() -> Self {
+        let mut options = Self::default();
+        let mut words = std::env::args().skip(1);
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--peer" => options.peer = true,
+                "--json" => options.json = words.next().map(PathBuf::from),
+                "--only" => options.only = words.next(),
+                // Cargo adds it.
+                "--bench" => {}
+                other => {
+                    eprintln!(
+                        "usage: cargo bench -p kinora-kernels -- [--peer] [--json FILE] [--only OP]; not {other}"
+                    );
+                    std::process::exit(2);
+                }
+            }
+        }
+        options
+    }
+}
+
+fn run(options: &Options) -> Result<(), String> {
+    if let Ok(name) = std::env::var("KINORA_CPU") {
+        let limit =
+            Level::from_name(&name).ok_or_else(|| format!("KINORA_CPU={name} is no level"))?;
+        cpu::limit_level(limit);
+    }
+    let level = cpu::level();
+    let threads = rayon::current_num_threads();
+    println!("level {}, {threads} threads", cpu::level_report());
+    let peaks = peak::Peaks::measure(level);
+    println!("peak, registers only: {}", peaks.describe());
+    let mut peer = match options.peer {
+        true => Some(Peer::start(level, threads)?),
+        false => None,
+    };
+    let mut rows = Vec::new();
+    println!("{}", report::HEAD);
+    for case in cases::all() {
+        if options
+            .only
+            .as_ref()
+            .is_some_and(|only| !case.op().contains(only.as_str()))
+        {
+            continue;
+        }
+        for precision in [Precision::F32, Precision::Bf16] {
+            if precision == Precision::Bf16 && (level < Level::Avx512Bf16 || !case.has_products()) {
+                continue;
+            }
+            let row = measure(case, precision, level, &peaks, peer.as_mut())?;
+            println!("{row}");
+            rows.push(row);
+        }
+    }
+    if level < Level::Avx512Bf16 {
+        println!("bf16 rows are left out: this level multiplies f32 alone");
+    }
+    match &options.json {
+        Some(path) => {
+            report::write_lines(path, &rows).map_err(|error| format!("{}: {error}", path.display()))
+        }
+        None => Ok(()),
+    }
+}
+
+fn measure(
+    case: Case,
+    precision: Precision,
+    level: Level,
+    peaks: &peak::Peaks,
+    mut peer: Option<&mut Peer>,
+) -> Result<Row, String> {
+    let mut ours = Ours::new(case, precision);
+    check(&mut ours, level, precision)?;
+    if let Some(peer) = &mut peer {
+        let theirs = peer.prepare(case, precision)?;
+        cases::compare(&ours.sample(), &theirs, precision)
+            .map_err(|what| format!("{case} against the peer: {what}"))?;
+    }
+    let (mut mine, mut others) = (Vec::new(), Vec::new());
+    let start = Instant::now();
+    while mine.len() < FEWEST_CALLS || (mine.len() < MOST_CALLS && start.elapsed() < BUDGET) {
+        std::thread::sleep(REST);
+        let call = Instant::now();
+        ours.call();
+        mine.push(call.elapsed().as_secs_f64() * 1e3);
+        black_box(ours.sample());
+        if let Some(peer) = &mut peer {
+            std::thread::sleep(REST);
+            others.push(peer.call()?);
+        }
+    }
+    let ms = median(&mut mine);
+    let peer_ms = (!others.is_empty()).then(|| median(&mut others));
+    Ok(Row::new(
+        case,
+        precision,
+        level,
+        ms,
+        peaks.of(precision),
+        peer_ms,
+    ))
+}
+
+/// The portable level has its own tests against a reference in f64.
+fn check(ours: &mut Ours, level: Level, precision: Precision) -> Result<(), String> {
+    cpu::limit_level(Level::Portable);
+    ours.call();
+    let expected = ours.sample();
+    cpu::limit_level(level);
+    ours.call();
+    cases::compare(&ours.sample(), &expected, precision)
+        .map_err(|what| format!("{} against the portable level: {what}", ours.case()))
+}
+
+fn median(times: &mut [f64]) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
