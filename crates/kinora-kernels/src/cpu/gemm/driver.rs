@@ -19,6 +19,13 @@ pub(crate) enum Operand<'a> {
 /// Rows of `A` that a task packs at most: with 512 bytes to 2 KiB a row it stays in the second-level cache.
 const BLOCK_ROWS: usize = 192;
 
+/// Elements of `C` that a task goes over in one step of the summed axis: they stay in the second-level cache until the next step.
+/// Otherwise each step reads and writes the task's whole part of `C` in memory.
+const KEPT_OUTPUTS: usize = 40 << 10;
+
+/// The largest left operand that a task packs at once, in words: several steps need all of it for each part of `C`.
+const KEPT_WORDS: usize = 1 << 20;
+
 /// How `C` is cut into tasks.
 struct Cut {
     rows: usize,
@@ -109,56 +116,82 @@ pub(crate) fn product(
             task % cut.col_blocks * cut.cols,
         );
         let (rows, cols) = (cut.rows.min(m - row0), cut.cols.min(n - col0));
-        let mut block = Scratch::take(rows_len(engine, rows, depth.min(k)));
-        for step in 0..steps {
-            let k0 = step * depth;
-            let len = depth.min(k - k0.min(k));
+        let panels = rows.next_multiple_of(engine.tile_rows());
+        let keeps = steps > 1
+            && rows * cols > KEPT_OUTPUTS
+            && panels * engine.padded_words(k) <= KEPT_WORDS;
+        let part = if keeps { part_cols(rows, cols) } else { cols };
+        let packed_at_once = if keeps { k } else { depth.min(k) };
+        let mut block = Scratch::take(rows_len(engine, rows, packed_at_once));
+        let mut pack = |k0: usize, len: usize| {
             debug_assert!(
-                block.len() >= rows.next_multiple_of(engine.tile_rows()) * engine.padded_words(len),
+                block.len() >= panels * engine.padded_words(len),
                 "whole panels of {rows} rows do not fit {} words",
                 block.len()
             );
             // SAFETY: the block has room for whole panels.
             unsafe { pack_rows(engine, a, row0, rows, k0, len, block.as_mut_ptr()) };
-            let left = Packed {
-                ptr: block.as_ptr(),
-                stride: engine.padded_words(len) * engine.tile_rows(),
-            };
-            let right = Packed {
-                ptr: b
-                    .get()
-                    .wrapping_add(col0 / STRIP * b_stride + k0 / engine.per_word() * STRIP),
-                stride: b_stride,
-            };
-            let out = Out {
-                c: c.get().wrapping_add(row0 * n + col0),
-                ldc: n,
-                rows,
-                cols,
-                accumulate: accumulate || step > 0,
-            };
-            let last = step + 1 == steps && finishes;
-            let finish = |tile: Out, row: usize, col: usize| {
-                if !last {
-                    return;
-                }
-                for i in 0..tile.rows {
-                    let start = (row0 + row + i) * n + col0 + col;
-                    // SAFETY: this tile belongs to this task alone.
-                    let (target, before) = unsafe {
-                        (
-                            c.slice(start, tile.cols),
-                            preactivation.map(|before| before.slice(start, tile.cols)),
-                        )
-                    };
-                    let bias = bias.map(|bias| &bias[col0 + col..][..tile.cols]);
-                    finish_row(vector_level(engine), target, bias, before, activation);
-                }
-            };
-            // SAFETY: the operands are packed for this engine, the block of `c` belongs to this task alone.
-            unsafe { multiply(engine, engine.words(len), left, right, out, finish) };
+            block.as_ptr()
+        };
+        let kept = keeps.then(|| pack(0, k));
+        for part0 in (0..cols).step_by(part) {
+            let (col0, cols) = (col0 + part0, part.min(cols - part0));
+            for step in 0..steps {
+                let k0 = step * depth;
+                let len = depth.min(k - k0.min(k));
+                let left = match kept {
+                    Some(ptr) => Packed {
+                        ptr: ptr.wrapping_add(k0 / engine.per_word() * engine.tile_rows()),
+                        stride: engine.padded_words(k) * engine.tile_rows(),
+                    },
+                    None => Packed {
+                        ptr: pack(k0, len),
+                        stride: engine.padded_words(len) * engine.tile_rows(),
+                    },
+                };
+                let right = Packed {
+                    ptr: b
+                        .get()
+                        .wrapping_add(col0 / STRIP * b_stride + k0 / engine.per_word() * STRIP),
+                    stride: b_stride,
+                };
+                let out = Out {
+                    c: c.get().wrapping_add(row0 * n + col0),
+                    ldc: n,
+                    rows,
+                    cols,
+                    accumulate: accumulate || step > 0,
+                };
+                let last = step + 1 == steps && finishes;
+                let finish = |tile: Out, row: usize, col: usize| {
+                    if !last {
+                        return;
+                    }
+                    for i in 0..tile.rows {
+                        let start = (row0 + row + i) * n + col0 + col;
+                        // SAFETY: this tile belongs to this task alone.
+                        let (target, before) = unsafe {
+                            (
+                                c.slice(start, tile.cols),
+                                preactivation.map(|before| before.slice(start, tile.cols)),
+                            )
+                        };
+                        let bias = bias.map(|bias| &bias[col0 + col..][..tile.cols]);
+                        finish_row(vector_level(engine), target, bias, before, activation);
+                    }
+                };
+                // SAFETY: the operands are packed for this engine, the block of `c` belongs to this task alone.
+                unsafe { multiply(engine, engine.words(len), left, right, out, finish) };
+            }
         }
     });
+}
+
+/// Columns of a part of `C` with `rows` rows that stays in the cache: whole groups of three strips, as the widest kernels take.
+fn part_cols(rows: usize, cols: usize) -> usize {
+    (KEPT_OUTPUTS / rows.max(1))
+        .next_multiple_of(3 * STRIP)
+        .min(cols)
 }
 
 /// Packed words that tasks only read.

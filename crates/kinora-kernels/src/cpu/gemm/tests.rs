@@ -94,6 +94,27 @@ fn ragged_products_match_the_reference_on_every_level() {
     }
 }
 
+/// On two threads a task has 32 rows and all columns, more than it keeps in the cache: it goes over them in parts, each along the whole
+/// summed axis. The sizes leave a rest everywhere.
+#[test]
+fn wide_products_match_the_reference_on_every_level() {
+    let (m, k, n) = (100, 1030, 1301);
+    let (a, b) = (values(m * k, 1), values(k * n, 2));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build();
+    pool.unwrap().install(|| {
+        for level in testable_levels("wide gemm") {
+            for precision in [Precision::F32, Precision::Bf16] {
+                check(
+                    level,
+                    MatRef::new(&a, m, k),
+                    MatRef::new(&b, k, n),
+                    precision,
+                );
+            }
+        }
+    });
+}
+
 /// Rows just below a multiple of 32 take more whole panels of six than of eight: the packed block must hold them. Sizes
 /// at which a block has no word to spare.
 #[test]
