@@ -1,29 +1,18 @@
 //! The whole way: encode the text, fill the timeline window by window, decode, hand over frames.
 
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use kinora_media::Frame;
-use kinora_models::{ClipShape, VideoModel};
+use kinora_models::VideoModel;
 
-use crate::frames::frames_from_tensor;
-use crate::window::{WindowRequest, sample};
-use crate::{Error, LatentFrame, Timeline};
+use crate::reel::Reel;
+use crate::session::Session;
+use crate::take::{Take, Work};
+use crate::{Error, Sampling, Timeline};
 
-/// How latents are sampled.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sampling {
-    /// Same seed, same clip.
-    pub seed: u64,
-    /// Steps of each window.
-    pub steps: usize,
-    /// Strength of classifier-free guidance; 1 is none.
-    pub guidance: f32,
-    /// Shift of the noise levels, see [`kinora_sampling::shift`].
-    pub shift: f32,
-}
-
-/// What to make.
+/// What to make from a prompt.
 #[derive(Debug, Clone)]
 pub struct Generation<'a> {
     /// What is to be seen.
@@ -38,12 +27,22 @@ pub struct Generation<'a> {
     pub sampling: Sampling,
 }
 
+/// A clip to be made: one take after another, and how the file shows them.
+pub struct Film<'a> {
+    /// Size in pixels, multiples of the model's stride: `[width, height]`.
+    pub size: [usize; 2],
+    /// Their frames follow one another and are counted through.
+    pub takes: Vec<Take<'a>>,
+    /// Which of them are shown, and what else.
+    pub reel: Reel,
+}
+
 /// How far the work has come.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Progress {
     /// The prompt is being encoded.
     EncodingText,
-    /// Denoising; steps are counted over all windows.
+    /// Denoising; steps are counted over all windows that are not yet finished at the beginning.
     Sampling {
         /// Steps that are done.
         done: usize,
@@ -75,20 +74,19 @@ pub struct StageTimes {
 /// What was made.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Report {
-    /// Frames handed over.
+    /// Frames that the model made.
     pub frames: usize,
     /// Time of each stage.
     pub times: StageTimes,
 }
 
 /// Latent frames that hold `frames` frames: the first latent frame holds one.
-pub(crate) fn latent_frames(frames: usize, temporal_stride: usize) -> usize {
+pub fn latent_frames(frames: usize, temporal_stride: usize) -> usize {
     1 + frames.saturating_sub(1).div_ceil(temporal_stride)
 }
 
-/// Makes a clip. `timeline` may be longer than the clip needs; `None` is a clip of which nothing is
-/// known. `on_progress` is called often and returns whether to go on; `on_frame` receives each frame
-/// in order.
+/// Makes a clip of a prompt. `timeline` says what is known of it; `None` is nothing. `on_progress` is
+/// called often and returns whether to go on; `on_frame` receives each frame in order.
 ///
 /// # Errors
 ///
@@ -99,116 +97,57 @@ pub fn generate<M: VideoModel>(
     request: &Generation<'_>,
     timeline: Option<Timeline>,
     device: &Device,
-    mut on_progress: impl FnMut(Progress) -> bool,
+    on_progress: impl FnMut(Progress) -> bool,
     mut on_frame: impl FnMut(Frame) -> Result<(), Error>,
 ) -> Result<Report, Error> {
-    let mut report = |progress| {
-        if on_progress(progress) {
-            Ok(())
-        } else {
-            Err(Error::Stopped)
-        }
+    let stride = model.description().temporal_stride;
+    let free = || Timeline::free(latent_frames(request.frames, stride));
+    let take = Take {
+        prompt: request.prompt,
+        negative: request.negative,
+        sampling: request.sampling.clone(),
+        layout: Box::new(timeline.unwrap_or_else(free)),
+        frames: request.frames,
+        seams: BTreeMap::new(),
+        joined: false,
     };
-    let description = model.description();
-    let total = latent_frames(request.frames, description.temporal_stride);
-    let mut timeline = timeline
-        .unwrap_or_else(|| Timeline::free(total))
-        .latent_frames()
-        .to_vec();
-    if timeline.is_empty() || request.frames == 0 {
-        return Err(Error::EmptyTimeline);
-    }
-    let windows = Timeline::new(timeline.clone()).windows(description.window, description.overlap);
-    let [width, height] = request
-        .size
-        .map(|pixels| pixels / description.spatial_stride);
-    let frame_shape = [1, description.latent_channels, 1, height, width];
-    let mut times = StageTimes::default();
-
-    report(Progress::EncodingText)?;
-    let clock = Instant::now();
-    let positive = model.encode_text(request.prompt)?;
-    let clip = ClipShape {
+    let work = Work {
+        model,
         size: request.size,
-        latent_frames: timeline.len(),
-        seed: request.sampling.seed,
+        device,
+        session: None,
+        on_progress,
     };
-    let positive = model.plan(request.prompt, positive, clip)?;
-    let negative = model.encode_text(request.negative)?;
-    times.text = clock.elapsed();
-
-    let all_steps = request.sampling.steps * windows.len();
-    let mut steps_done = 0;
-    let mut frames_done = 0;
-    let mut decode_state = M::DecodeState::default();
-    for window in windows {
-        let clock = Instant::now();
-        let new_from = if window.start == 0 {
-            0
-        } else {
-            description.overlap
-        };
-        let window_request = WindowRequest {
-            frames: &timeline[window.clone()],
-            first_latent_frame: window.start,
-            frame_shape,
-            positive: &positive,
-            negative: &negative,
-            sampling: &request.sampling,
-        };
-        let latents = sample(model, &window_request, device, || {
-            steps_done += 1;
-            report(Progress::Sampling {
-                done: steps_done,
-                total: all_steps,
-            })
-        })?;
-        times.sampling += clock.elapsed();
-
-        // What the next window does not see is dropped here.
-        for index in window.clone() {
-            timeline[index] = LatentFrame::Free;
-        }
-        for (i, index) in window.clone().enumerate().rev().take(description.overlap) {
-            timeline[index] = LatentFrame::Known(latents.clone().narrow(2, i, 1));
-        }
-
-        for i in new_from..window.len() {
-            let clock = Instant::now();
-            let video = model.decode_step(latents.clone().narrow(2, i, 1), &mut decode_state);
-            let frames = checked_frames(video, frames_done)?;
-            times.decode += clock.elapsed();
-            let clock = Instant::now();
-            for frame in frames.into_iter().take(request.frames - frames_done) {
-                on_frame(frame)?;
-                frames_done += 1;
-            }
-            times.output += clock.elapsed();
-            report(Progress::Decoding {
-                done: frames_done,
-                total: request.frames,
-            })?;
-        }
-    }
-    Ok(Report {
-        frames: frames_done,
-        times,
-    })
+    work.run(vec![take], &mut |_, frame| on_frame(frame))
 }
 
-/// Frames of a decoded piece; a flat one is an error, never a video.
-fn checked_frames(video: Tensor<5>, first_frame: usize) -> Result<Vec<Frame>, Error> {
-    let frames = frames_from_tensor(video)?;
-    for (i, frame) in frames.iter().enumerate() {
-        let mut pixels = frame.pixels().chunks_exact(3);
-        let first = pixels.next();
-        if pixels.all(|pixel| Some(pixel) == first) {
-            return Err(Error::FlatFrame {
-                frame: first_frame + i,
-            });
-        }
-    }
-    Ok(frames)
+/// Makes a film. Windows that `session` holds are not made again, and those that are made are saved there. `on_frame` receives
+/// each frame of the file in order.
+///
+/// # Errors
+///
+/// As [`generate`]; given clips that cannot be read any more; a session that cannot be written.
+pub fn make<M: VideoModel>(
+    model: &M,
+    film: Film<'_>,
+    device: &Device,
+    session: Option<&mut Session>,
+    on_progress: impl FnMut(Progress) -> bool,
+    mut on_frame: impl FnMut(&Frame) -> Result<(), Error>,
+) -> Result<Report, Error> {
+    let mut reel = film.reel;
+    let work = Work {
+        model,
+        size: film.size,
+        device,
+        session,
+        on_progress,
+    };
+    let report = work.run(film.takes, &mut |place, frame| {
+        reel.push(place, &frame, &mut on_frame)
+    })?;
+    reel.finish(&mut on_frame)?;
+    Ok(report)
 }
 
 #[cfg(test)]

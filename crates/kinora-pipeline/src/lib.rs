@@ -1,16 +1,31 @@
-//! From a prompt and a timeline to a stream of frames.
+//! From a prompt, pictures and clips to a stream of frames.
 //!
-//! A [`Timeline`] says of each latent frame whether it is known, to be changed or free; [`generate`]
-//! fills it window by window and hands the frames over as they are decoded, so memory does not
-//! grow with the length. Nothing here knows which model family it drives.
+//! A [`Layout`] says of each latent frame whether it is known, to be changed or free; [`generate`] and [`make`] fill it window by
+//! window and hand the frames over as they are decoded, so memory does not grow with the length. [`tasks`] lays out timelines,
+//! a [`Reel`] shows given frames as they are beside those that were made, and a [`Session`] keeps finished windows. Nothing
+//! here knows which model family it drives.
 
 mod error;
 mod frames;
 mod generate;
+mod order;
+mod rates;
+mod reel;
+mod region;
+mod seam;
+mod session;
+mod take;
+pub mod tasks;
 mod timeline;
 mod window;
 
 pub use error::Error;
 pub use frames::{frames_from_tensor, tensor_from_frames};
-pub use generate::{Generation, Progress, Report, Sampling, StageTimes, generate};
-pub use timeline::{LatentFrame, Timeline};
+pub use generate::{Film, Generation, Progress, Report, StageTimes, generate, latent_frames, make};
+pub use rates::Rates;
+pub use reel::{Fit, Piece, Reel, fit_given};
+pub use region::{Mask, Region};
+pub use session::{Found, Session, sessions};
+pub use take::Take;
+pub use timeline::{Kind, LatentFrame, Layout, Timeline};
+pub use window::Sampling;

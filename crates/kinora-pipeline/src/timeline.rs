@@ -1,8 +1,8 @@
 //! The latent frames of a clip: known, to be changed, or free.
 
-use std::ops::Range;
-
 use burn::tensor::Tensor;
+
+use crate::Error;
 
 /// One latent frame of the finished clip.
 #[derive(Debug, Clone)]
@@ -15,12 +15,58 @@ pub enum LatentFrame {
         latents: Tensor<5>,
         /// 0 keeps it, 1 replaces it.
         strength: f32,
+        /// Where it changes, `[1, 1, 1, height, width]`: 1 is to be made, 0 stays; `None` is everywhere.
+        region: Option<Box<Tensor<5>>>,
     },
     /// To be made.
     Free,
 }
 
-/// What is known of a clip before it is made.
+/// What is told of a latent frame before it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// [`LatentFrame::Known`]
+    Known,
+    /// [`LatentFrame::Noised`], by this strength.
+    Noised(f32),
+    /// [`LatentFrame::Free`]
+    Free,
+}
+
+impl Kind {
+    /// The highest noise level that such a frame takes part in.
+    pub(crate) fn strength(self) -> f32 {
+        match self {
+            Self::Known => 0.0,
+            Self::Noised(strength) => strength,
+            Self::Free => 1.0,
+        }
+    }
+}
+
+/// What is known of a clip: a task is a layout, never a sampler.
+pub trait Layout {
+    /// Latent frames of the clip.
+    fn len(&self) -> usize;
+
+    /// Whether there is nothing at all.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What latent frame `index` is.
+    fn kind(&self, index: usize) -> Kind;
+
+    /// Latent frame `index`. Frames that are to be made are asked for once and, where all of them are given, in order: so
+    /// a layout can read a clip as it is needed.
+    ///
+    /// # Errors
+    ///
+    /// Whatever hinders reading it.
+    fn latent_frame(&mut self, index: usize) -> Result<LatentFrame, Error>;
+}
+
+/// A layout that is held in memory.
 #[derive(Debug, Clone)]
 pub struct Timeline {
     latent_frames: Vec<LatentFrame>,
@@ -38,45 +84,22 @@ impl Timeline {
     pub fn new(latent_frames: Vec<LatentFrame>) -> Self {
         Self { latent_frames }
     }
-
-    /// Its latent frames, in order.
-    pub fn latent_frames(&self) -> &[LatentFrame] {
-        &self.latent_frames
-    }
-
-    /// The windows that are sampled one after another: each has at most `window` latent frames, and
-    /// all but the first begin with the last `overlap` latent frames of the one before.
-    pub fn windows(&self, window: usize, overlap: usize) -> Vec<Range<usize>> {
-        assert!(overlap < window, "a window must make something new");
-        let total = self.latent_frames.len();
-        let mut windows = Vec::new();
-        let mut done = 0;
-        while done < total {
-            let start = if done == 0 { 0 } else { done - overlap };
-            let end = (start + window).min(total);
-            windows.push(start..end);
-            done = end;
-        }
-        windows
-    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Layout for Timeline {
+    fn len(&self) -> usize {
+        self.latent_frames.len()
+    }
 
-    #[test]
-    fn windows_cover_the_clip_and_overlap() {
-        for total in [1, 4, 5, 6, 13, 182] {
-            let windows = Timeline::free(total).windows(5, 1);
-            assert_eq!(windows[0].start, 0);
-            assert_eq!(windows.last().unwrap().end, total);
-            assert!(windows.iter().all(|w| w.len() <= 5));
-            for pair in windows.windows(2) {
-                assert_eq!(pair[1].start + 1, pair[0].end);
-            }
+    fn kind(&self, index: usize) -> Kind {
+        match &self.latent_frames[index] {
+            LatentFrame::Known(_) => Kind::Known,
+            LatentFrame::Noised { strength, .. } => Kind::Noised(*strength),
+            LatentFrame::Free => Kind::Free,
         }
-        assert_eq!(Timeline::free(13).windows(5, 1), [0..5, 4..9, 8..13]);
-        assert!(Timeline::free(0).windows(5, 1).is_empty());
+    }
+
+    fn latent_frame(&mut self, index: usize) -> Result<LatentFrame, Error> {
+        Ok(self.latent_frames[index].clone())
     }
 }

@@ -1,81 +1,12 @@
 //! The stream from prompt to frames, driven by a model whose flow is known: every latent frame flows
 //! straight to a value that depends on its place and on what it sees of the frame before.
 
+mod common;
+
 use burn::tensor::{Device, Tensor};
+use common::{Straight, target};
 use kinora_media::Frame;
-use kinora_models::{Description, Error as ModelError, VideoModel, Window};
 use kinora_pipeline::{Error, Generation, LatentFrame, Progress, Sampling, Timeline, generate};
-
-/// Latents flow to `target(place)`; a frame is the latent, four pixels for one.
-struct Straight {
-    description: Description,
-    broken: Option<f32>,
-}
-
-impl Straight {
-    fn new() -> Self {
-        Self {
-            description: Description {
-                name: "straight".into(),
-                hash: String::new(),
-                latent_channels: 3,
-                spatial_stride: 4,
-                temporal_stride: 4,
-                window: 5,
-                overlap: 1,
-                frames_per_second: 12,
-                sizes: vec![[32, 16]],
-            },
-            broken: None,
-        }
-    }
-}
-
-fn target(place: usize) -> f32 {
-    (place as f32 * 0.7).sin() * 0.8
-}
-
-impl VideoModel for Straight {
-    type Text = ();
-    type DecodeState = usize;
-
-    fn description(&self) -> &Description {
-        &self.description
-    }
-
-    fn encode_text(&self, _prompt: &str) -> Result<(), ModelError> {
-        Ok(())
-    }
-
-    fn velocity(&self, window: Window<'_>, (): &()) -> Tensor<5> {
-        if let Some(broken) = self.broken {
-            return window.latents.zeros_like() + broken;
-        }
-        // x = (1 − σ)·target + σ·noise, so noise − target = (x − target) / σ.
-        let frames = window.timesteps.iter().enumerate().map(|(i, &sigma)| {
-            let x = window.latents.clone().narrow(2, i, 1);
-            let [_, _, _, _, width] = x.dims();
-            let columns: Vec<f32> = (0..width).map(|column| column as f32 * 0.01).collect();
-            let columns = Tensor::<1>::from_floats(columns.as_slice(), &x.device());
-            let goal = columns.reshape([1, 1, 1, 1, width]) + target(window.first_latent_frame + i);
-            (x - goal) / sigma.max(1e-3)
-        });
-        Tensor::cat(frames.collect(), 2)
-    }
-
-    fn encode_frames(&self, video: Tensor<5>) -> Tensor<5> {
-        video
-    }
-
-    fn decode_step(&self, latents: Tensor<5>, decoded: &mut usize) -> Tensor<5> {
-        let frames = if *decoded == 0 { 1 } else { 4 };
-        *decoded += 1;
-        latents
-            .repeat_dim(2, frames)
-            .repeat_dim(3, 4)
-            .repeat_dim(4, 4)
-    }
-}
 
 fn request(frames: usize) -> Generation<'static> {
     Generation {

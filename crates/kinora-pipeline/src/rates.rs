@@ -1,0 +1,91 @@
+//! How frames of the model become frames of the file, which has a rate of its own.
+
+use kinora_media::FrameRate;
+
+/// The model's rate and the file's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rates {
+    /// Frames per second that the model makes.
+    pub model: FrameRate,
+    /// Frames per second of the file.
+    pub file: FrameRate,
+}
+
+impl Rates {
+    /// Frames of the file that show `frames` frames of the model, at least one.
+    pub fn file_frames(&self, frames: usize) -> u64 {
+        let duration_secs = self.model.duration_secs(frames as u64);
+        ((duration_secs * self.file.as_f64()).round() as u64).max(1)
+    }
+
+    /// Frames of the model that `frames` frames of the file show, at least one.
+    pub fn model_frames(&self, frames: u64) -> usize {
+        match frames {
+            0 => 1,
+            frames => self.model_frame(frames - 1) + 1,
+        }
+    }
+
+    /// Which frame of the model stands at frame `index` of the file: the one that is seen at the middle of its time,
+    /// and of two neighbours the earlier one.
+    pub fn model_frame(&self, index: u64) -> usize {
+        let rate = |fps: FrameRate| (u128::from(fps.numerator()), u128::from(fps.denominator()));
+        let ((from_n, from_d), (to_n, to_d)) = (rate(self.model), rate(self.file));
+        // (index + 1/2) / fps · model_fps, rounded up, less one.
+        let middle = (2 * u128::from(index) + 1) * to_d * from_n;
+        (middle.div_ceil(2 * to_n * from_d) - 1) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rates(fps: &str) -> Rates {
+        Rates {
+            model: FrameRate::whole(12).unwrap(),
+            file: fps.parse().unwrap(),
+        }
+    }
+
+    fn model_frames(frames: usize, fps: &str) -> Vec<usize> {
+        let rates = rates(fps);
+        (0..rates.file_frames(frames))
+            .map(|index| rates.model_frame(index).min(frames - 1))
+            .collect()
+    }
+
+    #[test]
+    fn frames_are_repeated_or_dropped_by_time() {
+        assert_eq!(model_frames(4, "12"), [0, 1, 2, 3]);
+        assert_eq!(model_frames(3, "24"), [0, 0, 1, 1, 2, 2]);
+        assert_eq!(model_frames(6, "6"), [0, 2, 4]);
+        assert_eq!(
+            model_frames(5, "30"),
+            [0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 4, 4, 4]
+        );
+        assert_eq!(model_frames(1, "1"), [0]);
+    }
+
+    #[test]
+    fn other_rates_keep_the_length_and_the_order() {
+        for frames in [1, 2, 7, 48, 7200] {
+            for fps in ["1", "10", "23.976", "25", "60", "120"] {
+                let shown = model_frames(frames, fps);
+                let rates = rates(fps);
+                assert!(shown.is_sorted());
+                let asked = rates.model_frames(shown.len() as u64);
+                assert!(
+                    shown.iter().all(|&frame| frame < asked),
+                    "{frames} at {fps}"
+                );
+                let length = rates.file.duration_secs(shown.len() as u64);
+                let wanted = rates.model.duration_secs(frames as u64);
+                assert!(
+                    (length - wanted).abs() <= rates.file.duration_secs(1),
+                    "{frames} at {fps}"
+                );
+            }
+        }
+    }
+}

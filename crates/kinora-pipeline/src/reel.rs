@@ -1,0 +1,326 @@
+//! The finished clip, piece by piece: given frames as they are, and made ones at the file's size and rate.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use kinora_media::{Frame, FrameRate, FramesAt, open_source, resize, resize_to_cover};
+
+use crate::region::Region;
+use crate::{Error, Rates};
+
+/// How frames of one shape become frames of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// Scaled until it covers, what stands over is cut off.
+    Cover,
+    /// Stretched: what was stretched on its way to the model comes back in its own shape.
+    Stretch,
+}
+
+/// A part of the finished clip.
+pub enum Piece {
+    /// Frames of a given clip, as they are.
+    Given {
+        /// The clip.
+        path: PathBuf,
+        /// Its frames at the file's rate.
+        frames: Range<u64>,
+    },
+    /// A given picture, for some frames of the file.
+    Still {
+        /// Of the file's size.
+        picture: Frame,
+        /// How long it is seen.
+        frames: u64,
+    },
+    /// Frames of the model.
+    Made {
+        /// Which.
+        places: Range<usize>,
+        /// Frames of the file that show them.
+        frames: u64,
+        /// Where they are seen over a given clip; `None` is everywhere.
+        over: Option<Box<Region>>,
+    },
+}
+
+impl Piece {
+    fn frames(&self) -> u64 {
+        match self {
+            Self::Given { frames, .. } => frames.end - frames.start,
+            Self::Still { frames, .. } | Self::Made { frames, .. } => *frames,
+        }
+    }
+}
+
+/// Puts the pieces of a clip together as the model's frames come. Of given clips one frame at a time is held.
+pub struct Reel {
+    /// Of the file: width and height in pixels.
+    size: [u32; 2],
+    rates: Rates,
+    fit: Fit,
+    pieces: VecDeque<Piece>,
+    /// Frames of the file that the first piece has given so far.
+    shown: u64,
+    clip: Option<OpenClip>,
+    total: u64,
+}
+
+impl Reel {
+    /// A clip of these pieces. Made ones follow one another in the order of the model's frames.
+    pub fn new(size: [u32; 2], rates: Rates, fit: Fit, pieces: Vec<Piece>) -> Self {
+        Self {
+            size,
+            rates,
+            fit,
+            total: pieces.iter().map(Piece::frames).sum(),
+            pieces: pieces.into(),
+            shown: 0,
+            clip: None,
+        }
+    }
+
+    /// Frames of the file.
+    pub fn frames(&self) -> u64 {
+        self.total
+    }
+
+    /// Takes frame `place` of the model, and hands over all frames of the file up to the last that shows it.
+    ///
+    /// # Errors
+    ///
+    /// A given clip that cannot be read any more, and what `hand_over` returns.
+    pub(crate) fn push(
+        &mut self,
+        place: usize,
+        frame: &Frame,
+        hand_over: &mut impl FnMut(&Frame) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.pass_given(hand_over)?;
+        let mut fitted = None;
+        while let Some(Piece::Made {
+            places,
+            frames,
+            over,
+        }) = self.pieces.front_mut()
+        {
+            let wanted = places.start + self.rates.model_frame(self.shown);
+            if wanted.min(places.end.saturating_sub(1)) > place {
+                break;
+            }
+            let [width, height] = self.size;
+            let fitted: &Frame = match &mut fitted {
+                Some(fitted) => fitted,
+                none => none.insert(match self.fit {
+                    Fit::Cover => resize_to_cover(frame, width, height)?,
+                    Fit::Stretch => resize(frame, width, height)?,
+                }),
+            };
+            match over {
+                None => hand_over(fitted)?,
+                Some(region) => hand_over(&region.lay(fitted, self.size)?)?,
+            }
+            self.shown += 1;
+            if self.shown == *frames {
+                self.next_piece();
+                self.pass_given(hand_over)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over what is given after the last made frame.
+    ///
+    /// # Errors
+    ///
+    /// As [`push`](Self::push).
+    pub(crate) fn finish(
+        &mut self,
+        hand_over: &mut impl FnMut(&Frame) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.pass_given(hand_over)
+    }
+
+    fn next_piece(&mut self) {
+        self.pieces.pop_front();
+        self.shown = 0;
+    }
+
+    /// Hands over the given pieces that stand first.
+    fn pass_given(
+        &mut self,
+        hand_over: &mut impl FnMut(&Frame) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        loop {
+            match self.pieces.front() {
+                Some(Piece::Still { picture, frames }) => {
+                    (0..*frames).try_for_each(|_| hand_over(picture))?;
+                }
+                Some(Piece::Given { path, frames }) => {
+                    let open = self.clip.take();
+                    let open = open.filter(|open| open.path == *path && open.next <= frames.start);
+                    let mut clip = match open {
+                        Some(open) => open,
+                        None => OpenClip::open(path.clone(), self.rates.file)?,
+                    };
+                    while clip.next < frames.end {
+                        let seen = clip.next >= frames.start;
+                        let frame = clip.frame()?;
+                        if seen {
+                            hand_over(&fit_given(&frame, self.size)?)?;
+                        }
+                    }
+                    self.clip = Some(clip);
+                }
+                Some(Piece::Made { .. }) | None => return Ok(()),
+            }
+            self.next_piece();
+        }
+    }
+}
+
+/// A given clip that is being read at a steady rate.
+pub(crate) struct OpenClip {
+    path: PathBuf,
+    frames: FramesAt,
+    /// Index of the next frame.
+    next: u64,
+}
+
+impl OpenClip {
+    pub(crate) fn open(path: PathBuf, fps: FrameRate) -> Result<Self, Error> {
+        let frames = open_source(&path)?.frames_at(fps);
+        Ok(Self {
+            path,
+            frames,
+            next: 0,
+        })
+    }
+
+    /// The next frame.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ClipChanged`] where there is none although there was one before.
+    pub(crate) fn frame(&mut self) -> Result<Frame, Error> {
+        self.next += 1;
+        match self.frames.next() {
+            Some(frame) => Ok(frame?),
+            None => Err(Error::ClipChanged {
+                path: self.path.clone(),
+            }),
+        }
+    }
+}
+
+/// A given frame at the file's size. One that is a row or a column larger, as odd sizes are, loses it and keeps its pixels.
+///
+/// # Errors
+///
+/// A size that no frame can have.
+pub fn fit_given(frame: &Frame, size: [u32; 2]) -> Result<Frame, Error> {
+    let [width, height] = size;
+    let more = |side: u32, wanted: u32| side >= wanted && side - wanted <= 1;
+    if frame.size() == (width, height) {
+        return Ok(frame.clone());
+    }
+    if !more(frame.width(), width) || !more(frame.height(), height) {
+        return Ok(resize_to_cover(frame, width, height)?);
+    }
+    let rows = frame.pixels().chunks_exact(3 * frame.width() as usize);
+    let pixels = rows
+        .take(height as usize)
+        .flat_map(|row| &row[..3 * width as usize])
+        .copied()
+        .collect();
+    Ok(Frame::new(width, height, pixels)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rates(file: u32) -> Rates {
+        Rates {
+            model: FrameRate::whole(12).unwrap(),
+            file: FrameRate::whole(file).unwrap(),
+        }
+    }
+
+    fn level(level: u8) -> Frame {
+        Frame::filled(8, 4, [level; 3]).unwrap()
+    }
+
+    /// The levels of the frames of the file, when frame `i` of the model has level `i`.
+    fn levels(pieces: Vec<Piece>, fps: u32) -> Vec<u8> {
+        let mut reel = Reel::new([8, 4], rates(fps), Fit::Stretch, pieces);
+        let total = reel.frames();
+        let mut shown = Vec::new();
+        let mut take = |frame: &Frame| {
+            shown.push(frame.pixels()[0]);
+            Ok(())
+        };
+        for place in 0..20 {
+            reel.push(place, &level(place as u8), &mut take).unwrap();
+        }
+        reel.finish(&mut take).unwrap();
+        assert_eq!(shown.len() as u64, total);
+        shown
+    }
+
+    fn made(places: Range<usize>, frames: u64) -> Piece {
+        Piece::Made {
+            places,
+            frames,
+            over: None,
+        }
+    }
+
+    fn still(shade: u8, frames: u64) -> Piece {
+        Piece::Still {
+            picture: level(shade),
+            frames,
+        }
+    }
+
+    #[test]
+    fn pieces_follow_one_another() {
+        let pieces = vec![still(100, 1), made(1..3, 2), still(101, 2), made(7..8, 1)];
+        assert_eq!(levels(pieces, 12), [100, 1, 2, 101, 101, 7]);
+        let pieces = vec![made(3..5, 4), still(100, 1)];
+        assert_eq!(levels(pieces, 24), [3, 3, 4, 4, 100]);
+        assert_eq!(levels(vec![made(0..6, 3)], 6), [0, 2, 4]);
+        // A single frame of the model stands for as long as it must.
+        assert_eq!(levels(vec![made(0..1, 1)], 1), [0]);
+    }
+
+    #[test]
+    fn a_given_clip_keeps_its_pixels() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("given.gif");
+        let options = kinora_media::SinkOptions::new(8, 4, FrameRate::whole(10).unwrap());
+        let mut sink = kinora_media::open_sink(&path, &options).unwrap();
+        for shade in 200..210 {
+            sink.push(&level(shade)).unwrap();
+        }
+        sink.finish().unwrap();
+        let given = |frames| Piece::Given {
+            path: path.clone(),
+            frames,
+        };
+        let pieces = vec![given(0..2), made(5..6, 1), given(8..10), given(0..1)];
+        assert_eq!(levels(pieces, 10), [200, 201, 5, 208, 209, 200]);
+        let mut reel = Reel::new([8, 4], rates(10), Fit::Stretch, vec![given(0..99)]);
+        let error = reel.finish(&mut |_| Ok(())).unwrap_err();
+        assert!(matches!(error, Error::ClipChanged { .. }), "{error}");
+    }
+
+    #[test]
+    fn odd_sizes_lose_a_row_and_keep_their_pixels() {
+        let frame = Frame::from_fn(9, 5, |x, y| [x as u8, y as u8, 0]).unwrap();
+        let fitted = fit_given(&frame, [8, 4]).unwrap();
+        assert_eq!(fitted.pixel(7, 3), Some([7, 3, 0]));
+        assert_eq!(fit_given(&frame, [4, 4]).unwrap().size(), (4, 4));
+    }
+}

@@ -1,0 +1,384 @@
+//! Takes: each is sampled, decoded and handed over window by window.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use burn::tensor::{Device, Tensor};
+use kinora_media::Frame;
+use kinora_models::{ClipShape, Description, VideoModel};
+
+use crate::frames::frames_from_tensor;
+use crate::generate::{Progress, Report, StageTimes};
+use crate::order::{Span, order};
+use crate::seam::Seams;
+use crate::session::Session;
+use crate::timeline::Kind;
+use crate::window::{WindowRequest, sample};
+use crate::{Error, LatentFrame, Layout, Sampling};
+
+/// Latent frames over which made frames take over the light of given ones beside them.
+const SEAM_LATENT_FRAMES: usize = 2;
+
+/// One timeline with one prompt.
+pub struct Take<'a> {
+    /// What is to be seen.
+    pub prompt: &'a str,
+    /// What is not to be seen; may be empty.
+    pub negative: &'a str,
+    /// How to sample.
+    pub sampling: Sampling,
+    /// What is known.
+    pub layout: Box<dyn Layout + 'a>,
+    /// Frames that are handed over, at most as many as the layout holds.
+    pub frames: usize,
+    /// Given frames of the model's size that stand beside made ones, by their place in the take.
+    pub seams: BTreeMap<usize, Frame>,
+    /// Whether it goes on from the take before, as one shot turns into the next. Then its first latent frame holds as many
+    /// frames as every other.
+    pub joined: bool,
+}
+
+impl Take<'_> {
+    fn holds_its_frames(&self, stride: usize) -> bool {
+        let held = match self.joined {
+            true => self.layout.len() * stride,
+            false => (self.layout.len() * stride + 1).saturating_sub(stride),
+        };
+        (1..=held).contains(&self.frames)
+    }
+}
+
+/// A take with the latent frames of the take before that it goes on from.
+struct Placed<'a> {
+    take: Take<'a>,
+    lead: usize,
+    spans: Vec<Span>,
+}
+
+impl<'a> Placed<'a> {
+    fn all(takes: Vec<Take<'a>>, about: &Description) -> Vec<Self> {
+        let mut before = 0;
+        let place = |take: Take<'a>| {
+            let lead = if take.joined {
+                about.overlap.min(before)
+            } else {
+                0
+            };
+            before = lead + take.layout.len();
+            let is_known = |index| take.layout.kind(index) == Kind::Known;
+            let known: Vec<bool> = std::iter::repeat_n(true, lead)
+                .chain((0..take.layout.len()).map(is_known))
+                .collect();
+            Self {
+                take,
+                lead,
+                spans: order(&known, about.window, about.overlap),
+            }
+        };
+        takes.into_iter().map(place).collect()
+    }
+
+    fn len(&self) -> usize {
+        self.lead + self.take.layout.len()
+    }
+
+    fn kind(&self, index: usize) -> Kind {
+        match index.checked_sub(self.lead) {
+            Some(index) => self.take.layout.kind(index),
+            None => Kind::Known,
+        }
+    }
+
+    /// A plan settles where things are in a clip of which nothing is known; it would contradict what is given.
+    fn is_free(&self) -> bool {
+        (self.lead..self.len()).all(|index| self.kind(index) == Kind::Free)
+    }
+
+    fn steps(&self, span: &Span) -> usize {
+        let strengths = span.makes.clone().map(|index| self.kind(index).strength());
+        self.take.sampling.steps_from(strengths.fold(0.0, f32::max))
+    }
+}
+
+/// What one take leaves for the next.
+struct Thread<S> {
+    /// Its last latent frames.
+    latents: Vec<Tensor<5>>,
+    decode_state: S,
+}
+
+/// Counts what is done.
+struct Tally {
+    windows: usize,
+    steps: usize,
+    all_steps: usize,
+    frames: usize,
+    all_frames: usize,
+    times: StageTimes,
+}
+
+/// What all takes share.
+pub(crate) struct Work<'a, M, P> {
+    pub(crate) model: &'a M,
+    /// Width and height in pixels.
+    pub(crate) size: [usize; 2],
+    pub(crate) device: &'a Device,
+    pub(crate) session: Option<&'a mut Session>,
+    pub(crate) on_progress: P,
+}
+
+impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
+    /// Makes all takes. `on_frame` receives their frames in order, counted through.
+    pub(crate) fn run(
+        mut self,
+        takes: Vec<Take<'_>>,
+        on_frame: &mut impl FnMut(usize, Frame) -> Result<(), Error>,
+    ) -> Result<Report, Error> {
+        let about = self.model.description();
+        let stride = about.temporal_stride;
+        if takes.is_empty() || !takes.iter().all(|take| take.holds_its_frames(stride)) {
+            return Err(Error::EmptyTimeline);
+        }
+        let all_frames = takes.iter().map(|take| take.frames).sum();
+        let takes = Placed::all(takes, about);
+        let steps_of = |placed: &Placed<'_>| -> Vec<usize> {
+            placed.spans.iter().map(|span| placed.steps(span)).collect()
+        };
+        let mut steps: Vec<usize> = takes.iter().flat_map(steps_of).collect();
+        if let Some(session) = &mut self.session {
+            session.begin(steps.len());
+            for (number, steps) in steps.iter_mut().enumerate() {
+                if session.has(number) {
+                    *steps = 0;
+                }
+            }
+        }
+
+        let mut tally = Tally {
+            windows: 0,
+            steps: 0,
+            all_steps: steps.iter().sum(),
+            frames: 0,
+            all_frames,
+            times: StageTimes::default(),
+        };
+        let mut thread = Thread {
+            latents: Vec::new(),
+            decode_state: M::DecodeState::default(),
+        };
+        let mut first = 0;
+        for mut placed in takes {
+            let frames = placed.take.frames;
+            let given = std::mem::take(&mut placed.take.seams);
+            let mut seams = Seams::new(given, SEAM_LATENT_FRAMES * stride);
+            let mut hand_over = |place, frame| on_frame(first + place, frame);
+            thread = self.take(placed, thread, &mut tally, &mut |place, frame| {
+                seams.push(place, frame, &mut hand_over)
+            })?;
+            seams.finish(&mut hand_over)?;
+            first += frames;
+        }
+        Ok(Report {
+            frames: tally.frames,
+            times: tally.times,
+        })
+    }
+
+    fn report(&mut self, progress: Progress) -> Result<(), Error> {
+        go_on(&mut self.on_progress, progress)
+    }
+
+    /// The prompt and what to keep away from, encoded.
+    fn texts(&self, placed: &Placed<'_>) -> Result<[M::Text; 2], Error> {
+        let take = &placed.take;
+        let mut positive = self.model.encode_text(take.prompt)?;
+        if placed.is_free() {
+            let clip = ClipShape {
+                size: self.size,
+                latent_frames: placed.len(),
+                seed: take.sampling.seed,
+            };
+            positive = self.model.plan(take.prompt, positive, clip)?;
+        }
+        Ok([positive, self.model.encode_text(take.negative)?])
+    }
+
+    fn take(
+        &mut self,
+        mut placed: Placed<'_>,
+        before: Thread<M::DecodeState>,
+        tally: &mut Tally,
+        on_frame: &mut impl FnMut(usize, Frame) -> Result<(), Error>,
+    ) -> Result<Thread<M::DecodeState>, Error> {
+        self.report(Progress::EncodingText)?;
+        let clock = Instant::now();
+        let texts = self.texts(&placed)?;
+        tally.times.text += clock.elapsed();
+
+        let (total, overlap) = (placed.len(), self.model.description().overlap);
+        let mut decoding = Decoding {
+            next: placed.lead,
+            frames: 0,
+            state: match placed.take.joined {
+                true => before.decode_state,
+                false => M::DecodeState::default(),
+            },
+        };
+        let skipped = before.latents.len() - placed.lead;
+        let mut latents: BTreeMap<usize, Tensor<5>> = before
+            .latents
+            .into_iter()
+            .skip(skipped)
+            .enumerate()
+            .collect();
+        let spans = std::mem::take(&mut placed.spans);
+        for (i, span) in spans.iter().enumerate() {
+            let made = self.window(&mut placed, span, &latents, &texts, tally)?;
+            for (i, index) in span.makes.clone().enumerate() {
+                latents.insert(index, made.clone().narrow(2, i, 1));
+            }
+            self.decode(&mut placed, &mut latents, &mut decoding, tally, on_frame)?;
+            // What nobody will look at again is dropped.
+            let later = spans[i + 1..].iter().map(|span| span.sees.start).min();
+            let needed = later
+                .unwrap_or(total)
+                .min(decoding.next)
+                .min(total - overlap.min(total));
+            latents = latents.split_off(&needed);
+        }
+        self.decode(&mut placed, &mut latents, &mut decoding, tally, on_frame)?;
+        let first_kept = total - overlap.min(total);
+        Ok(Thread {
+            latents: latents.split_off(&first_kept).into_values().collect(),
+            decode_state: decoding.state,
+        })
+    }
+
+    /// The latent frames that a window makes, `[1, channels, frames, height, width]`: sampled, or from the session.
+    fn window(
+        &mut self,
+        placed: &mut Placed<'_>,
+        span: &Span,
+        latents: &BTreeMap<usize, Tensor<5>>,
+        texts: &[M::Text; 2],
+        tally: &mut Tally,
+    ) -> Result<Tensor<5>, Error> {
+        let number = tally.windows;
+        tally.windows += 1;
+        let about = self.model.description();
+        let [width, height] = self.size.map(|pixels| pixels / about.spatial_stride);
+        let frame_shape = [1, about.latent_channels, 1, height, width];
+        if let Some(session) = &self.session
+            && session.has(number)
+        {
+            let mut shape = frame_shape;
+            shape[2] = span.makes.len();
+            return session.load(number, shape, self.device);
+        }
+        let clock = Instant::now();
+        let lead = placed.lead;
+        let frame = |index| match latents.get(&index) {
+            Some(latents) => Ok(LatentFrame::Known(latents.clone())),
+            None => placed.take.layout.latent_frame(index - lead),
+        };
+        let frames: Vec<LatentFrame> = span.sees.clone().map(frame).collect::<Result<_, _>>()?;
+        let request = WindowRequest {
+            frames: &frames,
+            first_latent_frame: span.sees.start,
+            frame_shape,
+            positive: &texts[0],
+            negative: &texts[1],
+            sampling: &placed.take.sampling,
+        };
+        let sampled = sample(self.model, &request, self.device, || {
+            tally.steps += 1;
+            let progress = Progress::Sampling {
+                done: tally.steps,
+                total: tally.all_steps,
+            };
+            go_on(&mut self.on_progress, progress)
+        })?;
+        let first = span.makes.start - span.sees.start;
+        let made = sampled.narrow(2, first, span.makes.len());
+        if let Some(session) = &mut self.session {
+            session.save(number, &made)?;
+        }
+        tally.times.sampling += clock.elapsed();
+        Ok(made)
+    }
+
+    /// Decodes all latent frames that are there and not decoded yet, in order.
+    fn decode(
+        &mut self,
+        placed: &mut Placed<'_>,
+        latents: &mut BTreeMap<usize, Tensor<5>>,
+        decoding: &mut Decoding<M::DecodeState>,
+        tally: &mut Tally,
+        on_frame: &mut impl FnMut(usize, Frame) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        while decoding.next < placed.len() {
+            let index = decoding.next;
+            if !latents.contains_key(&index) && placed.kind(index) == Kind::Known {
+                let layout = &mut placed.take.layout;
+                if let LatentFrame::Known(known) = layout.latent_frame(index - placed.lead)? {
+                    latents.insert(index, known);
+                }
+            }
+            let Some(latent) = latents.get(&index) else {
+                return Ok(());
+            };
+            let clock = Instant::now();
+            let video = self.model.decode_step(latent.clone(), &mut decoding.state);
+            let frames = checked_frames(video, tally.frames)?;
+            tally.times.decode += clock.elapsed();
+            let clock = Instant::now();
+            for frame in frames
+                .into_iter()
+                .take(placed.take.frames - decoding.frames)
+            {
+                on_frame(decoding.frames, frame)?;
+                decoding.frames += 1;
+                tally.frames += 1;
+            }
+            tally.times.output += clock.elapsed();
+            decoding.next += 1;
+            self.report(Progress::Decoding {
+                done: tally.frames,
+                total: tally.all_frames,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn go_on(on_progress: &mut impl FnMut(Progress) -> bool, progress: Progress) -> Result<(), Error> {
+    if on_progress(progress) {
+        Ok(())
+    } else {
+        Err(Error::Stopped)
+    }
+}
+
+/// How far a take is decoded.
+struct Decoding<S> {
+    /// The latent frame that is next.
+    next: usize,
+    /// Frames handed over.
+    frames: usize,
+    state: S,
+}
+
+/// Frames of a decoded piece; a flat one is an error, never a video.
+fn checked_frames(video: Tensor<5>, first_frame: usize) -> Result<Vec<Frame>, Error> {
+    let frames = frames_from_tensor(video)?;
+    for (i, frame) in frames.iter().enumerate() {
+        let mut pixels = frame.pixels().chunks_exact(3);
+        let first = pixels.next();
+        if pixels.all(|pixel| Some(pixel) == first) {
+            return Err(Error::FlatFrame {
+                frame: first_frame + i,
+            });
+        }
+    }
+    Ok(frames)
+}

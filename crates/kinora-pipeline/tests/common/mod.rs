@@ -1,0 +1,117 @@
+//! A model whose flow is known: every latent frame flows straight to a value that depends on its place alone.
+
+// Each test file uses a part of it.
+#![allow(dead_code)]
+
+use std::cell::RefCell;
+
+use burn::tensor::Tensor;
+use kinora_models::{ClipShape, Description, Error as ModelError, VideoModel, Window};
+
+/// A window that the model was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Seen {
+    pub(crate) first_latent_frame: usize,
+    pub(crate) timesteps: Vec<f32>,
+}
+
+/// Latents flow to `target(place)`; a frame is the latent, four pixels for one, and a little lighter.
+pub(crate) struct Straight {
+    pub(crate) description: Description,
+    pub(crate) broken: Option<f32>,
+    /// What decoding adds.
+    pub(crate) lighter: f32,
+    pub(crate) seen: RefCell<Vec<Seen>>,
+    /// Clips that were planned.
+    pub(crate) planned: RefCell<Vec<ClipShape>>,
+}
+
+impl Straight {
+    pub(crate) fn new() -> Self {
+        Self {
+            description: Description {
+                name: "straight".into(),
+                hash: String::new(),
+                latent_channels: 3,
+                spatial_stride: 4,
+                temporal_stride: 4,
+                window: 5,
+                overlap: 1,
+                frames_per_second: 12,
+                sizes: vec![[32, 16]],
+            },
+            broken: None,
+            lighter: 0.0,
+            seen: RefCell::default(),
+            planned: RefCell::default(),
+        }
+    }
+}
+
+pub(crate) fn target(place: usize) -> f32 {
+    (place as f32 * 0.7).sin() * 0.8
+}
+
+impl VideoModel for Straight {
+    type Text = ();
+    type DecodeState = usize;
+
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn encode_text(&self, _prompt: &str) -> Result<(), ModelError> {
+        Ok(())
+    }
+
+    fn plan(&self, _prompt: &str, (): (), clip: ClipShape) -> Result<(), ModelError> {
+        self.planned.borrow_mut().push(clip);
+        Ok(())
+    }
+
+    fn velocity(&self, window: Window<'_>, (): &()) -> Tensor<5> {
+        self.seen.borrow_mut().push(Seen {
+            first_latent_frame: window.first_latent_frame,
+            timesteps: window.timesteps.to_vec(),
+        });
+        if let Some(broken) = self.broken {
+            return window.latents.zeros_like() + broken;
+        }
+        // x = (1 − σ)·target + σ·noise, so noise − target = (x − target) / σ.
+        let frames = window.timesteps.iter().enumerate().map(|(i, &sigma)| {
+            let x = window.latents.clone().narrow(2, i, 1);
+            let [_, _, _, _, width] = x.dims();
+            let columns: Vec<f32> = (0..width).map(|column| column as f32 * 0.01).collect();
+            let columns = Tensor::<1>::from_floats(columns.as_slice(), &x.device());
+            let goal = columns.reshape([1, 1, 1, 1, width]) + target(window.first_latent_frame + i);
+            (x - goal) / sigma.max(1e-3)
+        });
+        Tensor::cat(frames.collect(), 2)
+    }
+
+    fn encode_frames(&self, video: Tensor<5>) -> Tensor<5> {
+        let [_, channels, frames, height, width] = video.dims();
+        let (rows, columns) = (height / 4, width / 4);
+        let latents = (frames - 1) / 4;
+        let padding = video.clone().narrow(2, 0, 1).repeat_dim(2, 3);
+        Tensor::cat(vec![padding, video], 2)
+            .reshape([channels * (latents + 1), 4, rows, 4, columns * 4])
+            .mean_dim(3)
+            .mean_dim(1)
+            .reshape([channels * (latents + 1) * rows, columns, 4])
+            .mean_dim(2)
+            .reshape([1, channels, latents + 1, rows, columns])
+    }
+
+    fn decode_step(&self, latents: Tensor<5>, decoded: &mut usize) -> Tensor<5> {
+        let frames = if *decoded == 0 { 1 } else { 4 };
+        *decoded += 1;
+        let [_, channels, _, rows, columns] = latents.dims();
+        latents
+            .reshape([channels, rows, 1, columns, 1])
+            .expand([channels, rows, 4, columns, 4])
+            .reshape([1, channels, 1, 4 * rows, 4 * columns])
+            .repeat_dim(2, frames)
+            .add_scalar(self.lighter)
+    }
+}
