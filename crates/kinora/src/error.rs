@@ -7,12 +7,24 @@ use std::process::ExitCode;
 #[error("stopped; nothing was written")]
 pub(crate) struct Stopped;
 
+/// The same, with finished windows to go on from.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "stopped; {windows} finished windows are kept: the same command goes on from there, as does `kinora resume {id}`"
+)]
+pub(crate) struct StoppedInSession {
+    /// The session's name.
+    pub(crate) id: String,
+    /// How many windows it holds.
+    pub(crate) windows: usize,
+}
+
 /// What shells report of a program that was interrupted.
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Prints `error` with its causes, and says how the program ends.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    if error.is::<Stopped>() {
+    if error.is::<Stopped>() || error.is::<StoppedInSession>() {
         eprintln!("{error}");
         return ExitCode::from(INTERRUPTED);
     }

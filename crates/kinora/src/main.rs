@@ -15,6 +15,7 @@ mod models;
 mod name;
 mod output;
 mod progress;
+mod resume;
 mod setup;
 mod train;
 mod weights;
@@ -24,7 +25,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
-use args::{Cli, Command};
+use args::{Cli, Command, Global};
+use generate::Request;
 
 /// A network allocates a tensor per operation. The system's allocator hands such large blocks back at once, and
 /// each costs its page faults again; this one keeps them.
@@ -42,12 +44,24 @@ fn run(cli: Cli) -> Result<()> {
     let Cli { command, global } = cli;
     setup::logging(&global);
     setup::processor(&global)?;
+    dispatch(command, &global)
+}
+
+fn dispatch(command: Command, global: &Global) -> Result<()> {
     match command {
-        Command::Generate(args) => generate::run(args, &global),
+        Command::Generate(args) => generate::run(Request::generate(args)?, global),
+        Command::Image(args) => generate::run(Request::image(args)?, global),
+        Command::Extend(args) => generate::run(Request::extend(args)?, global),
+        Command::Fill(args) => generate::run(Request::fill(args)?, global),
+        Command::Remix(args) => generate::run(Request::remix(args)?, global),
+        Command::Loop(args) => generate::run(Request::loop_clip(args)?, global),
+        Command::Blend(args) => generate::run(Request::blend(args)?, global),
+        Command::Storyboard(args) => generate::run(Request::storyboard(args)?, global),
+        Command::Resume(args) => resume::run(&args, global),
         Command::Inspect(args) => inspect::run(&args),
-        Command::Data { command } => data::run(&command, &global),
+        Command::Data { command } => data::run(&command, global),
         Command::Train(args) => train::run(&args),
-        Command::Evaluate(args) => evaluate::run(&args, &global),
+        Command::Evaluate(args) => evaluate::run(&args, global),
         Command::Models(args) => models::run(&args),
         Command::Info => info::run(),
         Command::Completions { shell } => completions::run(shell),

@@ -44,6 +44,15 @@ impl Progress {
         progress
     }
 
+    /// Tells what the user should know, above the bar.
+    pub(crate) fn note(&self, global: &Global, note: &str) {
+        match self {
+            Self::Bar(bar) => bar.println(note),
+            _ if global.quiet => {}
+            _ => eprintln!("{note}"),
+        }
+    }
+
     /// Shows that `fraction` of all work is done, and how long the rest will take.
     pub(crate) fn show(&mut self, stage: &'static str, fraction: f64, left: Option<Duration>) {
         let left = left.map_or_else(String::new, |left| format!("{} left", duration(left)));

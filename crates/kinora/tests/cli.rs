@@ -11,10 +11,14 @@ use tempfile::{TempDir, tempdir};
 
 const PROMPT: &str = "a koala waves on a beach at sunset";
 
+/// Sessions stand here and not among the user's own.
+const DATA: &str = env!("CARGO_TARGET_TMPDIR");
+
 /// The program in a folder of its own.
 fn kinora(folder: &TempDir) -> Command {
     let mut command = Command::cargo_bin("kinora").expect("the program is built");
     command.current_dir(folder.path()).env_remove("KINORA_CPU");
+    command.env("XDG_DATA_HOME", DATA);
     command
 }
 
@@ -564,6 +568,7 @@ mod unix {
         let folder = tempdir().unwrap();
         let mut child = Process::new(assert_cmd::cargo::cargo_bin("kinora"))
             .current_dir(folder.path())
+            .env("XDG_DATA_HOME", DATA)
             .args([
                 "generate",
                 PROMPT,
@@ -619,6 +624,7 @@ mod unix {
         );
         let ended = Process::new("sh")
             .current_dir(folder.path())
+            .env("XDG_DATA_HOME", DATA)
             .args(["-c", &script])
             .output()
             .unwrap();

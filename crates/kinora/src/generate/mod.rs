@@ -1,35 +1,41 @@
-//! `kinora generate`: the main job.
+//! The main job: whatever the verb, a film is laid out, made and written.
 
 mod clip;
+mod film;
+mod given;
+mod keep;
 mod pace;
 mod plan;
 mod recipe;
 mod report;
 mod request;
+mod script;
+mod task;
 pub(crate) mod values;
+
+pub(crate) use keep::{About, about, default_dir, find};
+pub(crate) use request::Request;
 
 use std::time::Instant;
 
 use anyhow::Result;
 use kinora_models::VideoModel;
-use kinora_pipeline::Generation;
 
-use crate::args::{GenerateArgs, Global};
-use crate::error::Stopped;
+use crate::args::Global;
+use crate::error::{Stopped, StoppedInSession};
 use crate::progress::Progress;
 use crate::{interrupt, output, weights};
 
 use clip::Clip;
+use film::Stage;
+use keep::Kept;
 use pace::Pace;
 use plan::Plan;
 use report::Outcome;
-use request::Request;
 
 /// Makes a clip and tells what was made.
-pub(crate) fn run(args: GenerateArgs, global: &Global) -> Result<()> {
+pub(crate) fn run(mut request: Request, global: &Global) -> Result<()> {
     let started = Instant::now();
-    let as_json = args.json;
-    let request = Request::resolve(args)?;
     interrupt::install()?;
     let mut progress = Progress::start(global, "loading");
     let device = request.device.open()?;
@@ -39,35 +45,63 @@ pub(crate) fn run(args: GenerateArgs, global: &Global) -> Result<()> {
 
     let about = model.description();
     let plan = Plan::new(&request, about)?;
-    tracing::info!(model = about.name, native_size = ?plan.native_size, frames = plan.frames, "generating");
-    let generation = Generation {
-        prompt: &request.prompt,
-        negative: &request.negative,
-        size: plan.native_size,
-        frames: plan.frames,
-        sampling: request.sampling.clone(),
-    };
-    let mut clip = Clip::open(&request, &plan, about)?;
-    let mut pace = Pace::new(plan.frames);
-    let made = kinora_pipeline::generate(
-        &model,
-        &generation,
-        None,
-        &device,
-        |event| {
-            let (stage, fraction, left) = pace.update(event);
-            progress.show(stage, fraction, left);
-            !interrupt::requested()
-        },
-        |frame| Ok(clip.push(&frame)?),
-    );
-    let made = made.map_err(|error| match error {
-        kinora_pipeline::Error::Stopped => Stopped.into(),
-        error => anyhow::Error::from(error),
-    })?;
-    progress.show("writing", 1.0, None);
-    let written = clip.finish()?;
+    let task = request.task.recipe()?;
+    let mut kept = keep::open(&mut request, &plan, about, &task)?;
+    if let Some(note) = &request.note {
+        progress.note(global, note);
+    }
+    if let Some(Kept { id, session }) = &kept
+        && session.windows() > 0
+    {
+        let (windows, seed) = (session.windows(), request.sampling.seed);
+        progress.note(
+            global,
+            &format!("going on with session {id}, seed {seed}: {windows} finished windows"),
+        );
+    }
+    let request = request;
+    tracing::info!(model = about.name, native_size = ?plan.native_size, verb = request.task.name(), "making");
+
+    progress.show("reading", 0.0, None);
+    let made = (|| {
+        let stage = Stage {
+            model: &model,
+            request: &request,
+            plan: &plan,
+            device: &device,
+            go_on: || !interrupt::requested(),
+        };
+        let film = stage.film()?;
+        let frames = film.reel.frames();
+        let recipe = recipe::recipe(&request, &plan, about, &task, frames);
+        let mut clip = Clip::open(&request, plan.rates.file, frames, recipe)?;
+        let mut pace = Pace::new(film.takes.iter().map(|take| take.frames).sum());
+        let made = kinora_pipeline::make(
+            &model,
+            film,
+            &device,
+            kept.as_mut().map(|kept| &mut kept.session),
+            |event| {
+                let (stage, fraction, left) = pace.update(event);
+                progress.show(stage, fraction, left);
+                !interrupt::requested()
+            },
+            |frame| match interrupt::requested() {
+                true => Err(kinora_pipeline::Error::Stopped),
+                false => Ok(clip.push(frame)?),
+            },
+        )?;
+        progress.show("writing", 1.0, None);
+        Ok((made, clip.finish()?))
+    })();
     drop(progress);
+    let (made, written) = match made {
+        Ok(made) => made,
+        Err(error) => return Err(cut_off(kept, error)),
+    };
+    if let Some(kept) = kept {
+        kept.session.remove()?;
+    }
 
     let outcome = Outcome {
         request: &request,
@@ -78,9 +112,34 @@ pub(crate) fn run(args: GenerateArgs, global: &Global) -> Result<()> {
         stage_times: made.times,
         total_time: started.elapsed(),
     };
-    match (as_json, global.quiet) {
+    match (request.json, global.quiet) {
         (true, _) => output::print(&outcome.to_json().to_string()),
         (false, false) => output::print(&outcome.to_text()),
         (false, true) => Ok(()),
+    }
+}
+
+/// What becomes of a session when the work ends with an error: finished windows are kept, unless they would lead to the
+/// same error again.
+fn cut_off(kept: Option<Kept>, error: anyhow::Error) -> anyhow::Error {
+    use kinora_pipeline::Error as Pipeline;
+    let pipeline = error.downcast_ref::<Pipeline>();
+    let stopped = matches!(pipeline, Some(Pipeline::Stopped));
+    let hopeless = matches!(
+        pipeline,
+        Some(Pipeline::NotANumber { .. } | Pipeline::FlatFrame { .. })
+    );
+    let Some(Kept { id, session }) = kept else {
+        return if stopped { Stopped.into() } else { error };
+    };
+    let windows = session.windows();
+    if windows == 0 || hopeless {
+        // The first error is the one to tell.
+        let _ = session.remove();
+        return if stopped { Stopped.into() } else { error };
+    }
+    match stopped {
+        true => StoppedInSession { id, windows }.into(),
+        false => error,
     }
 }

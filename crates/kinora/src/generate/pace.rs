@@ -42,7 +42,7 @@ impl Work {
 }
 
 impl Pace {
-    /// Of a clip of `frames` frames, starting now.
+    /// Of a clip for which the model makes `frames` frames, starting now.
     pub(crate) fn new(frames: usize) -> Self {
         Self {
             last: Instant::now(),

@@ -7,9 +7,15 @@ use serde_json::{Value, json};
 use super::plan::Plan;
 use super::request::Request;
 
-/// All that is needed to make the same clip again.
-pub(crate) fn recipe(request: &Request, plan: &Plan, about: &Description) -> Value {
-    json!({
+/// All that is needed to make the same clip again, `frames` frames long. `task` is told where it is more than words.
+pub(crate) fn recipe(
+    request: &Request,
+    plan: &Plan,
+    about: &Description,
+    task: &Value,
+    frames: u64,
+) -> Value {
+    let mut recipe = json!({
         "program": "kinora",
         "version": env!("CARGO_PKG_VERSION"),
         "prompt": request.prompt,
@@ -20,11 +26,15 @@ pub(crate) fn recipe(request: &Request, plan: &Plan, about: &Description) -> Val
         "shift": decimal(request.sampling.shift),
         "size": request.size,
         "native_size": plan.native_size,
-        "fps": rate(plan.fps),
-        "frames": plan.file_frames(),
+        "fps": rate(plan.rates.file),
+        "frames": frames,
         "model": about.name,
         "model_hash": about.hash,
-    })
+    });
+    if !request.task.is_text_alone() {
+        recipe["task"] = task.clone();
+    }
+    recipe
 }
 
 /// A whole rate is a number, another one a fraction as text.

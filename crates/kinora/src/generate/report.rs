@@ -37,7 +37,7 @@ impl Outcome<'_> {
     }
 
     fn duration_secs(&self) -> f64 {
-        self.plan.fps.duration_secs(self.written.frames)
+        self.plan.rates.file.duration_secs(self.written.frames)
     }
 
     /// One object that holds everything.
@@ -63,6 +63,7 @@ impl Outcome<'_> {
             "file": written.path.display().to_string(),
             "preview": request.preview.as_ref().map(|preview| preview.display().to_string()),
             "bytes": written.bytes,
+            "task": request.task.name(),
             "prompt": request.prompt,
             "negative": request.negative,
             "seed": request.sampling.seed,
@@ -71,7 +72,7 @@ impl Outcome<'_> {
             "shift": decimal(request.sampling.shift),
             "size": request.size,
             "native_size": plan.native_size,
-            "fps": rate(plan.fps),
+            "fps": rate(plan.rates.file),
             "frames": written.frames,
             "seconds": self.duration_secs(),
             "model": about.name,
@@ -111,7 +112,7 @@ impl Outcome<'_> {
             written.path.display(),
             self.duration_secs(),
             written.frames,
-            plan.fps,
+            plan.rates.file,
             output::bytes(written.bytes),
             request.sampling.seed,
             request.sampling.seed,

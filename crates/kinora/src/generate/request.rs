@@ -6,25 +6,26 @@ use anyhow::{Context, Result, bail};
 use kinora_media::{FrameRate, Quality, SinkOptions, open_sink};
 use kinora_pipeline::Sampling;
 
-use crate::args::GenerateArgs;
+use super::given::Given;
+use super::script;
+use super::task::{Length, Task};
+use crate::args::{
+    BlendArgs, ExtendArgs, FillArgs, GenerateArgs, ImageArgs, LoopArgs, MakeArgs, RemixArgs,
+    StoryboardArgs,
+};
 use crate::device::DeviceChoice;
 use crate::name;
 use crate::weights::ModelSource;
 
 /// Seconds of a clip when nothing is said.
 const DEFAULT_SECONDS: f64 = 4.0;
-/// How long a clip is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Length {
-    /// A single frame.
-    Picture,
-    /// As many frames as fit.
-    Seconds(f64),
-}
+/// Size of a clip when nothing is said and nothing given.
+const DEFAULT_SIZE: [u32; 2] = [704, 384];
 
 /// A clip to be made.
 #[derive(Debug)]
 pub(crate) struct Request {
+    pub(crate) task: Task,
     pub(crate) prompt: String,
     pub(crate) negative: String,
     pub(crate) output: PathBuf,
@@ -32,45 +33,238 @@ pub(crate) struct Request {
     pub(crate) overwrite: bool,
     /// Of the file: width and height in pixels.
     pub(crate) size: [u32; 2],
-    pub(crate) length: Length,
-    /// Of the file; the model's own where nothing was said.
+    /// Of the file; the model's own where nothing was said and no clip is given.
     pub(crate) fps: Option<FrameRate>,
     pub(crate) quality: Quality,
     pub(crate) sampling: Sampling,
+    /// Whether nothing was said of the seed, so that any will do.
+    pub(crate) seed_is_drawn: bool,
     pub(crate) model: ModelSource,
     pub(crate) device: DeviceChoice,
+    pub(crate) session_dir: Option<PathBuf>,
+    /// The session that is to be gone on with.
+    pub(crate) session: Option<String>,
+    pub(crate) json: bool,
+    /// What the user should know before the work begins.
+    pub(crate) note: Option<String>,
+}
+
+/// What a verb asks for, before names and sizes are settled.
+struct Asked {
+    task: Task,
+    prompt: String,
+    note: Option<String>,
+    /// What the file is called where nothing is said: of words, without an ending.
+    name: String,
+    make: MakeArgs,
 }
 
 impl Request {
-    /// What `args` mean.
+    /// `kinora generate`
     ///
     /// # Errors
     ///
-    /// An output that could not be written later, and settings that contradict each other.
-    pub(crate) fn resolve(args: GenerateArgs) -> Result<Self> {
-        let output = match args.output {
-            Some(output) => output,
-            None => name::from_prompt(Path::new(""), &args.prompt, "mp4", args.preview),
-        };
-        let request = Self {
-            length: length(&output, args.seconds)?,
-            preview: args.preview.then(|| name::preview_of(&output)),
-            output,
+    /// An output that could not be written later, inputs that cannot be read, and settings that contradict each other.
+    pub(crate) fn generate(args: GenerateArgs) -> Result<Self> {
+        let length = length(args.make.output.as_deref(), args.seconds)?;
+        let pictures = Task::pictures(args.image, args.keyframe, args.last_image, length)?;
+        Self::resolve(Asked {
+            task: Task::Generate { length, pictures },
+            name: args.prompt.clone(),
             prompt: args.prompt,
-            negative: args.negative,
-            overwrite: args.force,
-            size: args.size,
-            fps: args.fps,
-            quality: Quality::new(args.quality)?,
+            note: None,
+            make: args.make,
+        })
+    }
+
+    /// `kinora image`
+    ///
+    /// # Errors
+    ///
+    /// As [`generate`](Self::generate).
+    pub(crate) fn image(args: ImageArgs) -> Result<Self> {
+        let task = Task::Generate {
+            length: Length::Picture,
+            pictures: Vec::new(),
+        };
+        Self::resolve(Asked {
+            task,
+            name: args.prompt.clone(),
+            prompt: args.prompt,
+            note: None,
+            make: args.make,
+        })
+    }
+
+    /// `kinora extend`
+    ///
+    /// # Errors
+    ///
+    /// As [`generate`](Self::generate).
+    pub(crate) fn extend(args: ExtendArgs) -> Result<Self> {
+        let clip = Given::open_clip(args.clip)?;
+        let (prompt, note) = prompt(args.prompt, &[&clip]);
+        Self::resolve(Asked {
+            name: format!("{} extended", clip.stem()),
+            task: Task::Extend {
+                clip,
+                secs: args.seconds,
+                before: args.before,
+            },
+            prompt,
+            note,
+            make: args.make,
+        })
+    }
+
+    /// `kinora fill`
+    ///
+    /// # Errors
+    ///
+    /// As [`generate`](Self::generate).
+    pub(crate) fn fill(args: FillArgs) -> Result<Self> {
+        let clip = Given::open_clip(args.clip)?;
+        let (prompt, note) = prompt(args.prompt, &[&clip]);
+        let name = format!("{} filled", clip.stem());
+        let task = match (args.from, args.to, args.mask) {
+            (Some(from), Some(to), None) => Task::fill_time(clip, from, to)?,
+            (None, None, Some(mask)) => Task::FillRegion { clip, mask },
+            _ => bail!("say what is to be filled: --from and --to, or --mask"),
+        };
+        Self::resolve(Asked {
+            name,
+            task,
+            prompt,
+            note,
+            make: args.make,
+        })
+    }
+
+    /// `kinora remix`
+    ///
+    /// # Errors
+    ///
+    /// As [`generate`](Self::generate).
+    pub(crate) fn remix(args: RemixArgs) -> Result<Self> {
+        let clip = Given::open(args.clip)?;
+        Self::resolve(Asked {
+            name: format!("{} remixed", clip.stem()),
+            task: Task::Remix {
+                clip,
+                strength: args.strength,
+            },
+            prompt: args.prompt,
+            note: None,
+            make: args.make,
+        })
+    }
+
+    /// `kinora loop`
+    ///
+    /// # Errors
+    ///
+    /// As [`generate`](Self::generate).
+    pub(crate) fn loop_clip(args: LoopArgs) -> Result<Self> {
+        let clip = Given::open_clip(args.clip)?;
+        let (prompt, note) = prompt(args.prompt, &[&clip]);
+        Self::resolve(Asked {
+            name: format!("{} loop", clip.stem()),
+            task: Task::Loop {
+                clip,
+                secs: args.seconds,
+            },
+            prompt,
+            note,
+            make: args.make,
+        })
+    }
+
+    /// `kinora blend`
+    ///
+    /// # Errors
+    ///
+    /// As [`generate`](Self::generate).
+    pub(crate) fn blend(args: BlendArgs) -> Result<Self> {
+        let first = Given::open_clip(args.first)?;
+        let second = Given::open_clip(args.second)?;
+        let (prompt, note) = prompt(args.prompt, &[&first, &second]);
+        Self::resolve(Asked {
+            name: format!("{} {}", first.stem(), second.stem()),
+            task: Task::Blend {
+                first,
+                second,
+                secs: args.seconds,
+            },
+            prompt,
+            note,
+            make: args.make,
+        })
+    }
+
+    /// `kinora storyboard`
+    ///
+    /// # Errors
+    ///
+    /// As [`generate`](Self::generate).
+    pub(crate) fn storyboard(args: StoryboardArgs) -> Result<Self> {
+        let shots = script::read(&args.script)?;
+        let stem = args
+            .script
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy();
+        let prompts: Vec<&str> = shots.iter().map(|shot| shot.prompt.as_str()).collect();
+        Self::resolve(Asked {
+            name: stem.into_owned(),
+            prompt: prompts.join(" / "),
+            task: Task::Storyboard(shots),
+            note: None,
+            make: args.make,
+        })
+    }
+
+    fn resolve(asked: Asked) -> Result<Self> {
+        let Asked {
+            task,
+            prompt,
+            note,
+            name,
+            make,
+        } = asked;
+        let output = match make.output {
+            Some(output) => output,
+            None => name::from_prompt(Path::new(""), &name, ending(&task), make.preview),
+        };
+        if !task.is_picture() && is_jpeg(&output) {
+            bail!(
+                "{} is a single picture, and a clip is made: end the name with .mp4, .gif, .webp or .png",
+                output.display()
+            );
+        }
+        let request = Self {
+            prompt,
+            size: make.size.unwrap_or_else(|| default_size(&task)),
+            fps: make.fps.or_else(|| task.main_clip().and_then(Given::fps)),
+            preview: make.preview.then(|| name::preview_of(&output)),
+            output,
+            note,
+            task,
+            negative: make.negative,
+            overwrite: make.force,
+            quality: Quality::new(make.quality)?,
+            seed_is_drawn: make.seed.is_none(),
             sampling: Sampling {
                 // Short enough to be typed again.
-                seed: args.seed.unwrap_or_else(|| rand::random::<u32>().into()),
-                steps: args.steps,
-                guidance: args.guidance,
-                shift: args.shift,
+                seed: make.seed.unwrap_or_else(|| rand::random::<u32>().into()),
+                steps: make.steps,
+                guidance: make.guidance,
+                shift: make.shift,
             },
-            model: args.model,
-            device: args.device,
+            model: make.model,
+            device: make.device,
+            session_dir: make.session_dir,
+            session: make.session,
+            json: make.json,
         };
         request.prove_output()?;
         Ok(request)
@@ -93,23 +287,80 @@ impl Request {
         if let Some(preview) = &self.preview {
             drop(open_sink(preview, &options).context("cannot write the preview")?);
         }
-        Ok(())
+        // A clip is read while the file is written, and replaced only after that; but it would be gone.
+        let same = |input: &&PathBuf| {
+            let output = std::fs::canonicalize(&self.output);
+            output
+                .is_ok_and(|output| std::fs::canonicalize(input).is_ok_and(|input| input == output))
+        };
+        match self.task.inputs().into_iter().find(same) {
+            Some(input) => bail!(
+                "{} would replace itself: give the output another name",
+                input.display()
+            ),
+            None => Ok(()),
+        }
     }
 }
 
-/// The name of the output and `--seconds` together say how long the clip is.
-fn length(output: &Path, seconds: Option<f64>) -> Result<Length> {
-    let is_picture = output.extension().is_some_and(|extension| {
+/// The prompt that was given, else those of the recipes; and what to tell where there is none.
+fn prompt(given: Option<String>, clips: &[&Given]) -> (String, Option<String>) {
+    if let Some(prompt) = given {
+        return (prompt, None);
+    }
+    let mut prompts: Vec<&str> = clips.iter().filter_map(|clip| clip.prompt()).collect();
+    prompts.dedup();
+    let note = match prompts.is_empty() {
+        true => {
+            "no prompt was given, and no recipe holds one: what is made follows the frames alone"
+                .to_owned()
+        }
+        false => format!(
+            "prompt from the recipe: {}",
+            crate::output::harmless(&prompts.join(", "))
+        ),
+    };
+    (prompts.join(", "), Some(note))
+}
+
+/// The ending of the file where nothing is said.
+fn ending(task: &Task) -> &'static str {
+    use kinora_media::Container;
+    if task.is_picture() {
+        return "png";
+    }
+    match task.main_clip().map(|clip| clip.info.container) {
+        Some(Container::Gif) => "gif",
+        Some(Container::WebP) => "webp",
+        _ => "mp4",
+    }
+}
+
+fn default_size(task: &Task) -> [u32; 2] {
+    match task {
+        Task::Generate { pictures, .. } => pictures
+            .first()
+            .map_or(DEFAULT_SIZE, |(_, picture)| picture.video_size()),
+        task => task.main_clip().map_or(DEFAULT_SIZE, Given::size),
+    }
+}
+
+fn is_jpeg(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| {
         extension.eq_ignore_ascii_case("jpg") || extension.eq_ignore_ascii_case("jpeg")
-    });
-    match (is_picture, seconds) {
-        (true, None) => Ok(Length::Picture),
-        (true, Some(_)) => bail!(
+    })
+}
+
+/// The name of the output and `--seconds` together say how long a new clip is.
+fn length(output: Option<&Path>, seconds: Option<f64>) -> Result<Length> {
+    match (output.filter(|output| is_jpeg(output)), seconds) {
+        (Some(_), None) => Ok(Length::Picture),
+        (Some(output), Some(_)) => bail!(
             "{} is a single picture, which has no length: leave out --seconds, or end the name with .png for one \
              picture per frame",
             output.display()
         ),
-        (false, seconds) => Ok(Length::Seconds(seconds.unwrap_or(DEFAULT_SECONDS))),
+        (None, seconds) => Ok(Length::Seconds(seconds.unwrap_or(DEFAULT_SECONDS))),
     }
 }
 
@@ -119,18 +370,11 @@ mod tests {
 
     #[test]
     fn a_jpeg_is_one_picture() {
-        assert_eq!(length(Path::new("a.JPG"), None).unwrap(), Length::Picture);
-        assert_eq!(
-            length(Path::new("a.mp4"), None).unwrap(),
-            Length::Seconds(4.0)
-        );
-        assert_eq!(
-            length(Path::new("a.png"), Some(2.0)).unwrap(),
-            Length::Seconds(2.0)
-        );
-        let error = length(Path::new("a.jpg"), Some(2.0))
-            .unwrap_err()
-            .to_string();
+        let length = |name: &'static str, seconds| length(Some(Path::new(name)), seconds);
+        assert_eq!(length("a.JPG", None).unwrap(), Length::Picture);
+        assert_eq!(length("a.mp4", None).unwrap(), Length::Seconds(4.0));
+        assert_eq!(length("a.png", Some(2.0)).unwrap(), Length::Seconds(2.0));
+        let error = length("a.jpg", Some(2.0)).unwrap_err().to_string();
         assert!(error.contains("leave out --seconds"), "{error}");
     }
 }

@@ -1,9 +1,42 @@
 //! Values as people type them; each is refused here if no clip could be made with it.
 
+use std::path::PathBuf;
+
 use kinora_media::FrameRate;
 
 /// Sides of a clip, in pixels.
 const SIDES: std::ops::RangeInclusive<u32> = 64..=4096;
+
+/// A picture and when it is seen.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Keyframe {
+    pub(crate) secs: f64,
+    pub(crate) picture: PathBuf,
+}
+
+/// `SECONDS=FILE`.
+pub(crate) fn keyframe(text: &str) -> Result<Keyframe, String> {
+    let (secs, picture) = text
+        .split_once('=')
+        .filter(|(_, picture)| !picture.is_empty())
+        .ok_or_else(|| {
+            format!("'{text}' is no keyframe: write a time and a picture, such as 2.5=mid.png")
+        })?;
+    Ok(Keyframe {
+        secs: time(secs)?,
+        picture: picture.into(),
+    })
+}
+
+/// A time in a clip.
+pub(crate) fn time(text: &str) -> Result<f64, String> {
+    number(text, 0.0, 86_400.0, "time", "seconds")
+}
+
+/// How much of what is given is made anew.
+pub(crate) fn strength(text: &str) -> Result<f32, String> {
+    number(text, 0.05, 1.0, "strength", "").map(|value| value as f32)
+}
 
 /// A prompt that says something.
 pub(crate) fn prompt(text: &str) -> Result<String, String> {
@@ -138,6 +171,15 @@ mod tests {
     }
 
     #[test]
+    fn keyframes_are_a_time_and_a_picture() {
+        let read = keyframe("2.5=a=b.png").unwrap();
+        assert_eq!((read.secs, read.picture), (2.5, "a=b.png".into()));
+        for text in ["mid.png", "2.5=", "=mid.png", "-1=mid.png", "nan=mid.png"] {
+            assert!(keyframe(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn prompts_are_trimmed_and_must_say_something() {
         assert_eq!(prompt("  a fox\n"), Ok("a fox".into()));
         assert!(prompt("   ").unwrap_err().contains("empty"));
@@ -160,6 +202,7 @@ mod tests {
         }
         assert_eq!(guidance("0"), Ok(0.0));
         assert!(guidance("NaN").is_err() && guidance("31").is_err());
+        assert!(strength("0").is_err() && strength("1.1").is_err() && strength("1").is_ok());
         assert!(steps("0").is_err() && steps("201").is_err() && steps("2.5").is_err());
         assert_eq!(frame_rate("23.976").unwrap().to_string(), "24000/1001");
         for text in ["0", "0.5", "121", "-3", "fast"] {

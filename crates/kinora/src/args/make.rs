@@ -1,0 +1,81 @@
+//! What every command that makes something takes.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use kinora_media::FrameRate;
+
+use crate::device::DeviceChoice;
+use crate::generate::values;
+use crate::weights::ModelSource;
+
+/// Shift of the noise levels at which the mini family is sampled best.
+pub(super) const SHIFT: f32 = 4.0;
+
+/// Shared by `generate`, `extend`, `fill` and their like.
+#[derive(Debug, Args)]
+pub(crate) struct MakeArgs {
+    /// Where to write; the ending says the format: .mp4, .gif, .webp, .png (one picture per frame),
+    /// .jpg (a single picture), or a folder with / at its end (PNG frames).
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace the output if it exists.
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Also write NAME-preview.png, a contact sheet of the clip.
+    #[arg(long)]
+    pub(crate) preview: bool,
+
+    /// Size in pixels; even sides from 64 to 4096 [default: that of the given clip or picture, else
+    /// 704x384]. The nearest shape that the model makes is fitted to it.
+    #[arg(help_heading = "Clip", long, value_name = "WxH", value_parser = values::size)]
+    pub(crate) size: Option<[u32; 2]>,
+    /// Frames per second of the file, 1 to 120 [default: that of the given clip, else the model's].
+    /// The model has a rate of its own, 12 for kinora-mini; at another rate its frames are repeated
+    /// or dropped by time.
+    #[arg(help_heading = "Clip", long, value_name = "FPS", value_parser = values::frame_rate)]
+    pub(crate) fps: Option<FrameRate>,
+    /// Quality of lossy formats, from 1 (smallest file) to 100 (best picture).
+    #[arg(help_heading = "Clip", long, value_name = "N", default_value_t = 85, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) quality: u32,
+
+    /// Seed; the same seed gives the same clip [default: random, and told at the end]
+    #[arg(help_heading = "Sampling", long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Steps of the sampler, 1 to 200; more take longer and look better, up to a point.
+    #[arg(help_heading = "Sampling", long, value_name = "N", default_value_t = 24, value_parser = values::steps)]
+    pub(crate) steps: usize,
+    /// How closely to follow the prompt, 0 to 30; 1 is no guidance.
+    #[arg(help_heading = "Sampling", long, value_name = "X", default_value_t = 4.0, value_parser = values::guidance)]
+    pub(crate) guidance: f32,
+    /// Where the steps go, 0.1 to 100: above 1 more of them settle what is seen, below 1 its details.
+    #[arg(help_heading = "Sampling", long, value_name = "X", default_value_t = SHIFT, value_parser = values::shift)]
+    pub(crate) shift: f32,
+    /// What is not to be seen.
+    #[arg(help_heading = "Sampling", long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = values::negative)]
+    pub(crate) negative: String,
+
+    /// The model: a name that `kinora models` lists, or a weight file.
+    #[arg(help_heading = "Machine", long, value_name = "NAME|FILE", default_value = crate::weights::MINI)]
+    pub(crate) model: ModelSource,
+    /// Where to compute: cpu, cuda, cuda:N, vulkan or metal.
+    #[arg(
+        help_heading = "Machine",
+        long,
+        value_name = "DEVICE",
+        default_value = "cpu"
+    )]
+    pub(crate) device: DeviceChoice,
+    /// Where finished windows are kept until the file is done, so that the same command goes on after
+    /// it was cut off [default: a folder for the user's data]
+    #[arg(help_heading = "Machine", long, value_name = "FOLDER")]
+    pub(crate) session_dir: Option<PathBuf>,
+
+    /// The session that `kinora resume` goes on with.
+    #[arg(skip)]
+    pub(crate) session: Option<String>,
+
+    /// Print one JSON object at the end instead of a report.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
