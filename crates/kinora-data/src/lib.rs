@@ -32,7 +32,9 @@ mod weather;
 
 pub use backdrop::{BackdropSize, backdrop};
 pub use camera::{Camera, View};
-pub use caption::{Caption, Captions, Fact, Language, captions, everyday_names};
+pub use caption::{
+    Caption, Captions, Fact, Language, camera_words, captions, everyday_names, style_words,
+};
 pub use error::{Error, Result};
 pub use index::{Class, Entry};
 pub use motion::{GRAVITY, Motion, RESTITUTION};

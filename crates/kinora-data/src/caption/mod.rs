@@ -47,6 +47,16 @@ named_enum! {
     }
 }
 
+/// The English words by which captions tell what the camera does; the plainest come first.
+pub fn camera_words(camera: Camera) -> &'static [&'static str] {
+    en_words::camera(camera)
+}
+
+/// The English words by which captions tell a style; the plainest come first, and the natural one needs none.
+pub fn style_words(style: Style) -> &'static [&'static str] {
+    en_words::style(style)
+}
+
 /// One sentence or a few, and what they say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caption {

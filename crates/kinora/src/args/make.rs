@@ -6,7 +6,7 @@ use clap::Args;
 use kinora_media::FrameRate;
 
 use crate::device::DeviceChoice;
-use crate::generate::values;
+use crate::generate::{values, words};
 use crate::weights::ModelSource;
 
 /// Shift of the noise levels at which the mini family is sampled best.
@@ -38,6 +38,15 @@ pub(crate) struct MakeArgs {
     /// Quality of lossy formats, from 1 (smallest file) to 100 (best picture).
     #[arg(help_heading = "Clip", long, value_name = "N", default_value_t = 85, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) quality: u32,
+
+    /// What the camera does: static, pan-left, pan-right, zoom-in, zoom-out, orbit, handheld, or in
+    /// several words of your own. It is said at the end of the prompt.
+    #[arg(help_heading = "Look", long, value_name = "MOVE", value_parser = words::camera)]
+    pub(crate) camera: Option<String>,
+    /// How it looks: natural, flat, pixel, sketch, watercolor, neon, monochrome, or in several words of
+    /// your own. It is said at the end of the prompt.
+    #[arg(help_heading = "Look", long, value_name = "STYLE", value_parser = words::style)]
+    pub(crate) style: Option<String>,
 
     /// Seed; the same seed gives the same clip [default: random, and told at the end]
     #[arg(help_heading = "Sampling", long, value_name = "N")]

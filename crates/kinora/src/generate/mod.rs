@@ -12,6 +12,7 @@ mod request;
 mod script;
 mod task;
 pub(crate) mod values;
+pub(crate) mod words;
 
 pub(crate) use keep::{About, about, default_dir, find};
 pub(crate) use request::Request;

@@ -9,6 +9,7 @@ use kinora_pipeline::Sampling;
 use super::given::Given;
 use super::script;
 use super::task::{Length, Task};
+use super::words;
 use crate::args::{
     BlendArgs, ExtendArgs, FillArgs, GenerateArgs, ImageArgs, LoopArgs, MakeArgs, RemixArgs,
     StoryboardArgs,
@@ -225,7 +226,7 @@ impl Request {
 
     fn resolve(asked: Asked) -> Result<Self> {
         let Asked {
-            task,
+            mut task,
             prompt,
             note,
             name,
@@ -241,8 +242,15 @@ impl Request {
                 output.display()
             );
         }
+        let complete =
+            |prompt: &str| words::complete(prompt, make.camera.as_deref(), make.style.as_deref());
+        if let Task::Storyboard(shots) = &mut task {
+            shots
+                .iter_mut()
+                .for_each(|shot| shot.prompt = complete(&shot.prompt));
+        }
         let request = Self {
-            prompt,
+            prompt: complete(&prompt),
             size: make.size.unwrap_or_else(|| default_size(&task)),
             fps: make.fps.or_else(|| task.main_clip().and_then(Given::fps)),
             preview: make.preview.then(|| name::preview_of(&output)),

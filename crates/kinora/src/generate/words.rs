@@ -1,0 +1,61 @@
+//! Camera and style in the words of the captions that the model learned from.
+
+use kinora_data::{Camera, Style, camera_words, style_words};
+
+use super::values;
+
+/// What `--camera` says: a move by its name, or in the user's own words.
+pub(crate) fn camera(text: &str) -> Result<String, String> {
+    let named = Camera::from_name(text).map(camera_words);
+    said(text, named, Camera::ALL.iter().map(|camera| camera.name()))
+}
+
+/// What `--style` says: a style by its name, or in the user's own words.
+pub(crate) fn style(text: &str) -> Result<String, String> {
+    let named = Style::from_name(text).map(style_words);
+    said(text, named, Style::ALL.iter().map(|style| style.name()))
+}
+
+/// The plainest words of a name. A single word that is no name is taken for a slip and refused; several are the user's own.
+fn said<'a>(
+    text: &str,
+    named: Option<&[&str]>,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<String, String> {
+    match named {
+        Some(words) => Ok(words.first().copied().unwrap_or_default().to_owned()),
+        None if text.trim().contains(char::is_whitespace) => values::prompt(text),
+        None => Err(format!(
+            "'{text}' is unknown: known are {}; anything else is said in several words",
+            names.collect::<Vec<_>>().join(", ")
+        )),
+    }
+}
+
+/// `prompt` with what camera and style say.
+pub(crate) fn complete(prompt: &str, camera: Option<&str>, style: Option<&str>) -> String {
+    let parts = [Some(prompt), camera, style].into_iter().flatten();
+    let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_the_words_of_captions() {
+        assert_eq!(camera("pan-left"), Ok("the camera pans left".into()));
+        assert_eq!(style("pixel"), Ok("pixel art".into()));
+        assert_eq!(style("natural"), Ok(String::new()));
+        assert_eq!(style("thick oil paint"), Ok("thick oil paint".into()));
+        let error = camera("pan-up").unwrap_err();
+        assert!(
+            error.contains("pan-left") && error.contains("several words"),
+            "{error}"
+        );
+        let all = complete("a fox", Some("the camera pans left"), Some(""));
+        assert_eq!(all, "a fox, the camera pans left");
+        assert_eq!(complete("", None, Some("pixel art")), "pixel art");
+    }
+}
