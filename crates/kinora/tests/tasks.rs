@@ -164,6 +164,34 @@ fn given_frames_come_back_when_a_clip_is_extended_filled_looped_or_blended() {
 }
 
 #[test]
+fn an_odd_clip_loses_a_row_and_keeps_its_pixels() {
+    let folder = tempdir().unwrap();
+    let odd: Vec<Frame> = (0..3).map(|index| picture(index, [161, 91])).collect();
+    let fps = FrameRate::whole(10).unwrap();
+    let mut sink = open_sink(
+        folder.path().join("odd.gif"),
+        &SinkOptions::new(161, 91, fps),
+    )
+    .unwrap();
+    odd.iter().for_each(|frame| sink.push(frame).unwrap());
+    sink.finish().unwrap();
+    let extend = [
+        "extend",
+        "odd.gif",
+        "a sun",
+        "--seconds",
+        "0.1",
+        "-o",
+        "out/",
+    ];
+    kinora(&folder).args(extend).args(QUICK).assert().success();
+    let made = pictures(&folder, "out");
+    assert_eq!((made.len(), made[0].size()), (4, (160, 90)));
+    let kept = |x, y| made[2].pixel(x, y) == odd[2].pixel(x, y);
+    assert!((0..160).all(|x| (0..90).all(|y| kept(x, y))));
+}
+
+#[test]
 fn a_clip_is_changed_as_a_whole_or_in_a_region() {
     let folder = tempdir().unwrap();
     let clip = frames(given(&folder, "clip.gif", 5));
@@ -273,12 +301,17 @@ fn a_video_passes_through_its_pictures() {
 #[test]
 fn a_picture_is_made_and_a_storyboard_is_filmed() {
     let folder = tempdir().unwrap();
-    let image = ["image", "an owl", "--size", "128x128"];
+    let image = ["image", "an owl", "--size", "128x128", "--style", "pixel"];
     kinora(&folder).args(image).args(QUICK).assert().success();
     assert_eq!(
         frames(folder.path().join("an-owl.png"))[0].size(),
         (128, 128)
     );
+
+    let recipe = kinora_media::read_recipe(folder.path().join("an-owl.png"))
+        .unwrap()
+        .unwrap();
+    assert_eq!(recipe["prompt"], "an owl, pixel art");
 
     let script = "[[shot]]\nprompt = \"a fox\"\nseconds = 0.5\n[[shot]]\nprompt = \"an owl\"\nseconds = 0.5\n\
                   transition = \"morph\"\n[[shot]]\nprompt = \"a bear\"\nseconds = 0.25\n";

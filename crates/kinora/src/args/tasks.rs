@@ -222,6 +222,7 @@ The script is a TOML file with a [[shot]] for each:
   prompt = \"a koala sleeps at night\"
   seconds = 2.5
   seed = 7                # optional; otherwise it follows from --seed
+  camera = \"zoom-in\"      # optional, as --camera; style as --style
   transition = \"morph\"    # or \"cut\", the default
 
 A cut begins anew; a morph goes on from the shot before while the text changes.";

@@ -98,7 +98,7 @@ pub(crate) fn run(mut request: Request, global: &Global) -> Result<()> {
     drop(progress);
     let (made, written) = match made {
         Ok(made) => made,
-        Err(error) => return Err(cut_off(kept, error)),
+        Err(error) => return Err(cut_off(kept, error, global)),
     };
     if let Some(kept) = kept {
         kept.session.remove()?;
@@ -122,7 +122,7 @@ pub(crate) fn run(mut request: Request, global: &Global) -> Result<()> {
 
 /// What becomes of a session when the work ends with an error: finished windows are kept, unless they would lead to the
 /// same error again.
-fn cut_off(kept: Option<Kept>, error: anyhow::Error) -> anyhow::Error {
+fn cut_off(kept: Option<Kept>, error: anyhow::Error, global: &Global) -> anyhow::Error {
     use kinora_pipeline::Error as Pipeline;
     let pipeline = error.downcast_ref::<Pipeline>();
     let stopped = matches!(pipeline, Some(Pipeline::Stopped));
@@ -139,8 +139,13 @@ fn cut_off(kept: Option<Kept>, error: anyhow::Error) -> anyhow::Error {
         let _ = session.remove();
         return if stopped { Stopped.into() } else { error };
     }
-    match stopped {
-        true => StoppedInSession { id, windows }.into(),
-        false => error,
+    if stopped {
+        return StoppedInSession { id, windows }.into();
     }
+    if !global.quiet {
+        eprintln!(
+            "{windows} finished windows are kept: the same command goes on from there, as does `kinora resume {id}`"
+        );
+    }
+    error
 }

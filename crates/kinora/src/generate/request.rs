@@ -129,7 +129,10 @@ impl Request {
         let name = format!("{} filled", clip.stem());
         let task = match (args.from, args.to, args.mask) {
             (Some(from), Some(to), None) => Task::fill_time(clip, from, to)?,
-            (None, None, Some(mask)) => Task::FillRegion { clip, mask },
+            (None, None, Some(mask)) => Task::FillRegion {
+                clip,
+                mask: Given::open(mask)?.path,
+            },
             _ => bail!("say what is to be filled: --from and --to, or --mask"),
         };
         Self::resolve(Asked {

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::values;
+use super::{values, words};
 
 /// Seconds of a shot when nothing is said.
 const DEFAULT_SECONDS: f64 = 4.0;
@@ -39,6 +39,8 @@ struct Written {
     prompt: String,
     seconds: Option<f64>,
     seed: Option<u64>,
+    camera: Option<String>,
+    style: Option<String>,
     #[serde(default)]
     transition: Transition,
 }
@@ -74,8 +76,16 @@ fn parse(text: &str) -> Result<Vec<Shot>> {
                 "the first shot has none before it to morph from".into(),
             ));
         }
+        let prompt = values::prompt(&written.prompt).map_err(problem)?;
+        let look = |text: Option<String>, read: fn(&str) -> Result<String, String>| {
+            text.map(|text| read(&text)).transpose().map_err(problem)
+        };
+        let (camera, style) = (
+            look(written.camera, words::camera)?,
+            look(written.style, words::style)?,
+        );
         Ok(Shot {
-            prompt: values::prompt(&written.prompt).map_err(problem)?,
+            prompt: words::complete(&prompt, camera.as_deref(), style.as_deref()),
             secs: values::seconds(&secs.to_string()).map_err(problem)?,
             seed: written.seed,
             transition: written.transition,
@@ -101,12 +111,13 @@ mod tests {
     #[test]
     fn shots_are_read() {
         let shots = parse(
-            "[[shot]]\nprompt = \"a fox\"\n[[shot]]\nprompt = \"an owl\"\nseconds = 2\nseed = 3\ntransition = \"morph\"",
+            "[[shot]]\nprompt = \"a fox\"\n[[shot]]\nprompt = \"an owl\"\nseconds = 2\nseed = 3\ntransition = \"morph\"\nstyle = \"pixel\"",
         );
         let shots = shots.unwrap();
         assert_eq!((shots[0].secs, shots[0].transition), (4.0, Transition::Cut));
         assert_eq!((shots[1].secs, shots[1].seed), (2.0, Some(3)));
         assert_eq!(shots[1].transition, Transition::Morph);
+        assert_eq!(shots[1].prompt, "an owl, pixel art");
     }
 
     #[test]
@@ -117,6 +128,7 @@ mod tests {
             ("[[shot]]\nprompt = \" \"", "shot 1: the prompt is empty"),
             ("[[shot]]\nprompt = \"a\"\nseconds = -1", "shot 1"),
             ("[[shot]]\nprompt = \"a\"\nlength = 1", "length"),
+            ("[[shot]]\nprompt = \"a\"\ncamera = \"up\"", "pan-left"),
             ("[[shot]]\nprompt = \"a\"\ntransition = \"fade\"", "fade"),
             (
                 "[[shot]]\nprompt = \"a\"\ntransition = \"morph\"",
