@@ -205,6 +205,7 @@ pub(crate) fn describe_with_ffmpeg(tools: &Tools, path: &Path, kind: Kind) -> Re
     Ok(match own {
         Some(own) => MediaInfo {
             container: own.container,
+            orientation: own.orientation,
             audio: own.audio,
             index_first: own.index_first,
             recipe: own.recipe,

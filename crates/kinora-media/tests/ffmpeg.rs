@@ -70,6 +70,35 @@ fn foreign_clips_come_as_they_are() {
     assert!(probe(fixture("interlaced.mp4")).unwrap().interlaced);
 }
 
+/// The matrix of the track is that of a phone held upright: fields are woven before the frame is turned.
+#[test]
+fn a_foreign_clip_stands_upright_too() {
+    if !has_ffmpeg("a_foreign_clip_stands_upright_too") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("turned.mp4");
+    let mut bytes = std::fs::read(fixture("interlaced.mp4")).unwrap();
+    let at = bytes.windows(4).position(|kind| kind == b"tkhd").unwrap() + 44;
+    for (place, entry) in [(0, 0), (4, 1i32), (12, -1), (16, 0)] {
+        bytes[at + place..at + place + 4].copy_from_slice(&(entry << 16).to_be_bytes());
+    }
+    std::fs::write(&path, &bytes).unwrap();
+    let source = open_source(&path).unwrap();
+    assert_eq!(source.info().orientation.clockwise_degrees, 90);
+    for (t, timed) in source.enumerate() {
+        let frame = timed.unwrap().frame;
+        assert_eq!(frame.size(), (48, 64));
+        for x in [10, 30, 50] {
+            assert_near(
+                frame.pixel(24, x),
+                drawn(t as u32, x),
+                &format!("frame {t}, row {x}"),
+            );
+        }
+    }
+}
+
 /// Grey of 5 % to 50 % of HLG. What scenes hold of it, ITU-R BT.2100 and the tone map's own tests say: here it must come in order,
 /// without a tint, and below the middle.
 #[test]

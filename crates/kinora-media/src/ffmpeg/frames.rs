@@ -14,7 +14,7 @@ use super::{Demuxer, Tools};
 use crate::geometry::check_video_size;
 use crate::hdr::ToneMap;
 use crate::source::TimedFrame;
-use crate::{Colour, DynamicRange, Error, Frame, FrameRate, MediaInfo, Result};
+use crate::{Colour, DynamicRange, Error, Frame, FrameRate, MediaInfo, Orientation, Result};
 
 /// How much before a moment FFmpeg is told to begin, in seconds: the frame that is shown then may have begun earlier.
 const LEAD_SECS: f64 = 1.0;
@@ -29,7 +29,9 @@ const MAX_LINE_BYTES: u64 = 1 << 16;
 pub(crate) struct FfmpegFrames {
     path: PathBuf,
     running: Running,
+    /// As they come: with square pixels, but not yet upright.
     size: (u32, u32),
+    orientation: Orientation,
     tone_map: Option<ToneMap>,
     fps: Option<FrameRate>,
     /// The moment that FFmpeg calls 0.
@@ -57,16 +59,27 @@ impl FfmpegFrames {
         info: &MediaInfo,
         from_secs: f64,
     ) -> Result<Self> {
-        let size = (info.width, info.height);
-        check_video_size(size)?;
+        check_video_size((info.width, info.height))?;
+        // Turning swaps the sides, and turning back does the same.
+        let size = info.orientation.shown_size((info.width, info.height));
         let tone_map = ToneMap::new(info.dynamic_range);
         let origin_secs = (from_secs - LEAD_SECS).max(0.0);
         let mut command = tools.ffmpeg();
         if origin_secs > 0.0 {
             command.args(["-ss", &format!("{origin_secs:.6}")]);
         }
+        // It would turn them before the filters, and lines of fields would stand upright.
+        command.arg("-noautorotate");
         input(&mut command, demuxer, path);
-        command.args(["-map", "0:V:0", "-an", "-sn", "-dn", "-vf", &filters(info)]);
+        command.args([
+            "-map",
+            "0:V:0",
+            "-an",
+            "-sn",
+            "-dn",
+            "-vf",
+            &filters(info, size),
+        ]);
         command
             .args(tools.passthrough)
             .args(["-f", "rawvideo", "pipe:1"]);
@@ -82,6 +95,7 @@ impl FfmpegFrames {
             path: path.into(),
             running,
             size,
+            orientation: info.orientation,
             tone_map,
             fps: info.fps,
             origin_secs,
@@ -131,6 +145,7 @@ impl FfmpegFrames {
             Some(tone_map) => tone_map.apply(width, height, &pixels)?,
             None => Frame::new(width, height, pixels)?,
         };
+        let frame = self.orientation.apply(frame)?;
         // A frame's time is told before its pixels come.
         let told = self.running.times.recv().ok().flatten();
         let steady = self.fps.map_or(0.0, |fps| fps.duration_secs(self.read));
@@ -155,10 +170,10 @@ impl FfmpegFrames {
     }
 }
 
-/// What happens to each frame. FFmpeg turns them upright before that.
-fn filters(info: &MediaInfo) -> String {
+/// What happens to each frame, which gets `width` and `height`.
+fn filters(info: &MediaInfo, (width, height): (u32, u32)) -> String {
     let colour = info.colour.unwrap_or(Colour::UNSPECIFIED);
-    let matrix = match colour.decoding_matrix(info.height) {
+    let matrix = match colour.decoding_matrix(height) {
         YuvStandardMatrix::Bt709 => "bt709",
         YuvStandardMatrix::Fcc => "fcc",
         YuvStandardMatrix::Smpte240 => "smpte240m",
@@ -176,9 +191,8 @@ fn filters(info: &MediaInfo) -> String {
         DynamicRange::Pq | DynamicRange::Hlg => "rgb48le",
     };
     format!(
-        "{deinterlace}scale=w={}:h={}:flags=bicubic+accurate_rnd+full_chroma_int:in_color_matrix={matrix}:in_range={range},\
-         format={format},showinfo",
-        info.width, info.height
+        "{deinterlace}scale=w={width}:h={height}:flags=bicubic+accurate_rnd+full_chroma_int:in_color_matrix={matrix}:in_range={range},\
+         format={format},showinfo"
     )
 }
 
