@@ -56,6 +56,25 @@ pub enum Error {
         /// Names of files.
         looked_for: String,
     },
+    /// A file of PyTorch, which is a program that its reader runs.
+    #[error(
+        "{path} is a file of PyTorch, which could run anything when it is read; take the same weights as safetensors: \
+         the '-Diffusers' folder of the model, or ComfyUI's repackaged file"
+    )]
+    PyTorch {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Weights of another network.
+    #[error("the weights in {path} are of {found}, expected {required}")]
+    OtherNetwork {
+        /// The file or folder.
+        path: PathBuf,
+        /// What they are of.
+        found: String,
+        /// What was asked for.
+        required: String,
+    },
     /// A configuration is none of the model family.
     #[error("{path}: {reason}")]
     Config {
@@ -67,7 +86,7 @@ pub enum Error {
     /// Tensors of a checkpoint are not those of the network.
     #[error("the weights in {path} do not fit the network:{problems}")]
     Tensors {
-        /// The folder.
+        /// The file or folder.
         path: PathBuf,
         /// All of them.
         problems: TensorProblems,

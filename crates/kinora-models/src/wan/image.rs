@@ -10,12 +10,9 @@ use burn::tensor::{Device, Tensor, activation};
 use kinora_kernels::{Activation, Precision, attention};
 
 use super::config::ImageConfig;
-use super::weights::{Checkpoint, Reader};
+use super::weights::{Checkpoint, Network, Reader};
 use crate::Error;
 use crate::layers::{LayerNorm, Linear};
-
-/// Before the names of files that older versions of upstream wrote.
-const OLD_PREFIX: &str = "vision_model";
 
 #[derive(Module, Debug)]
 struct Block {
@@ -81,13 +78,28 @@ pub struct ImageEncoder {
 }
 
 impl ImageEncoder {
-    /// Loads `config.json` and the weights of a folder.
+    /// Loads a folder of transformers or a single file: see [`weights`](super::weights).
     ///
     /// # Errors
     ///
-    /// As [`ImageConfig::read`], [`Checkpoint::open`] and [`Checkpoint::load`].
-    pub fn load(folder: &Path, device: &Device, precision: Precision) -> Result<Self, Error> {
-        let config = ImageConfig::read(folder)?;
+    /// As [`Checkpoint::open_as`], [`Checkpoint::image_config`] and [`Checkpoint::load`].
+    pub fn load(path: &Path, device: &Device, precision: Precision) -> Result<Self, Error> {
+        let checkpoint = Checkpoint::open_as(path, Network::ImageEncoder)?;
+        let config = checkpoint.image_config()?;
+        Self::from_checkpoint(&checkpoint, &config, device, precision)
+    }
+
+    /// Loads the weights of an open checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// As [`Checkpoint::load`].
+    pub fn from_checkpoint(
+        checkpoint: &Checkpoint,
+        config: &ImageConfig,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, Error> {
         let last = format!("encoder.layers.{}.", config.num_hidden_layers - 1);
         let unused = [
             last.as_str(),
@@ -95,11 +107,8 @@ impl ImageEncoder {
             "visual_projection",
             "position_ids",
         ];
-        Checkpoint::open(folder)?.load(device, &unused, |reader| {
-            match reader.has(&format!("{OLD_PREFIX}.embeddings.class_embedding")) {
-                true => reader.within(OLD_PREFIX, |reader| Self::read(&config, precision, reader)),
-                false => Self::read(&config, precision, reader),
-            }
+        checkpoint.load(device, &unused, |reader| {
+            Self::read(config, precision, reader)
         })
     }
 

@@ -1,5 +1,5 @@
-//! Wan 2.1 and 2.2, the open video models of the Wan team (Wan et al., 2025; Apache-2.0): networks that read the
-//! weights of diffusers folders and give what diffusers gives.
+//! Wan 2.1 and 2.2, the open video models of the Wan team (Wan et al., 2025; Apache-2.0): networks that read
+//! weights as people have them (see [`weights`]) and give what diffusers gives.
 //!
 //! | network | upstream |
 //! | --- | --- |
@@ -27,4 +27,4 @@ pub use image::ImageEncoder;
 pub use text::TextEncoder;
 pub use transformer::{Context, Transformer};
 pub use vace::{Control, VaceContext, VaceTransformer};
-pub use weights::Checkpoint;
+pub use weights::{Checkpoint, Network};

@@ -10,12 +10,14 @@ use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use kinora_kernels::{Activation, Precision};
 
 use super::config::TextConfig;
-use super::weights::{Checkpoint, Reader, RowTable};
+use super::weights::{Checkpoint, Network, Reader, RowTable};
 use crate::Error;
 use crate::layers::{Linear, RmsNorm};
 
 /// The embedding's two names; files hold one of them, or both alike.
 const EMBEDDINGS: [&str; 2] = ["shared.weight", "encoder.embed_tokens.weight"];
+/// Of the embedding's names whichever is not read is a copy; ComfyUI's files hold the tokenizer too.
+const UNUSED: [&str; 3] = [EMBEDDINGS[0], EMBEDDINGS[1], "spiece_model"];
 
 #[derive(Module, Debug)]
 struct Attention {
@@ -150,17 +152,30 @@ pub struct TextEncoder {
 }
 
 impl TextEncoder {
-    /// Loads `config.json` and the weights of a folder.
+    /// Loads a folder of transformers, a single file or a GGUF file: see [`weights`](super::weights).
     ///
     /// # Errors
     ///
-    /// As [`TextConfig::read`], [`Checkpoint::open`] and [`Checkpoint::load`].
-    pub fn load(folder: &Path, device: &Device, precision: Precision) -> Result<Self, Error> {
-        let config = TextConfig::read(folder)?;
-        let checkpoint = Checkpoint::open(folder)?;
-        // Whichever of the two is not read is a copy.
-        checkpoint.load(device, &EMBEDDINGS, |reader| {
-            Self::read(&config, precision, reader)
+    /// As [`Checkpoint::open_as`], [`Checkpoint::text_config`] and [`Checkpoint::load`].
+    pub fn load(path: &Path, device: &Device, precision: Precision) -> Result<Self, Error> {
+        let checkpoint = Checkpoint::open_as(path, Network::TextEncoder)?;
+        let config = checkpoint.text_config()?;
+        Self::from_checkpoint(&checkpoint, &config, device, precision)
+    }
+
+    /// Loads the weights of an open checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// As [`Checkpoint::load`].
+    pub fn from_checkpoint(
+        checkpoint: &Checkpoint,
+        config: &TextConfig,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, Error> {
+        checkpoint.load(device, &UNUSED, |reader| {
+            Self::read(config, precision, reader)
         })
     }
 

@@ -16,7 +16,7 @@ use super::condition::{
     ImageEmbedder, MODULATIONS, TimeEmbedder, TimeEmbedding, read_text_embedder,
 };
 use super::config::TransformerConfig;
-use super::weights::{Checkpoint, Reader};
+use super::weights::{Checkpoint, Network, Reader};
 use crate::Error;
 use crate::layers::{LayerNorm, Linear, Mlp};
 
@@ -125,15 +125,30 @@ pub struct Transformer {
 }
 
 impl Transformer {
-    /// Loads `config.json` and the weights of a folder.
+    /// Loads a diffusers folder, Wan's own folder, a single file or a GGUF file: see [`weights`](super::weights).
     ///
     /// # Errors
     ///
-    /// As [`TransformerConfig::read`], [`Checkpoint::open`] and [`Checkpoint::load`].
-    pub fn load(folder: &Path, device: &Device, precision: Precision) -> Result<Self, Error> {
-        let config = TransformerConfig::read(folder)?;
-        Checkpoint::open(folder)?.load(device, &UNUSED, |reader| {
-            Self::read(&config, precision, reader)
+    /// As [`Checkpoint::open_as`], [`Checkpoint::transformer_config`] and [`Checkpoint::load`].
+    pub fn load(path: &Path, device: &Device, precision: Precision) -> Result<Self, Error> {
+        let checkpoint = Checkpoint::open_as(path, Network::Transformer)?;
+        let config = checkpoint.transformer_config()?;
+        Self::from_checkpoint(&checkpoint, &config, device, precision)
+    }
+
+    /// Loads the weights of an open checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// As [`Checkpoint::load`].
+    pub fn from_checkpoint(
+        checkpoint: &Checkpoint,
+        config: &TransformerConfig,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, Error> {
+        checkpoint.load(device, &UNUSED, |reader| {
+            Self::read(config, precision, reader)
         })
     }
 

@@ -13,7 +13,7 @@ use kinora_kernels::{Activation, Precision, Rotary};
 use super::attention::BlockContext;
 use super::config::VaceConfig;
 use super::transformer::{Block, Context, Transformer, UNUSED};
-use super::weights::{Checkpoint, Reader};
+use super::weights::{Checkpoint, Network, Reader};
 use crate::Error;
 use crate::layers::Linear;
 
@@ -54,15 +54,30 @@ pub struct VaceTransformer {
 }
 
 impl VaceTransformer {
-    /// Loads `config.json` and the weights of a folder.
+    /// Loads a diffusers folder, Wan's own folder, a single file or a GGUF file: see [`weights`](super::weights).
     ///
     /// # Errors
     ///
-    /// As [`VaceConfig::read`], [`Checkpoint::open`] and [`Checkpoint::load`].
-    pub fn load(folder: &Path, device: &Device, precision: Precision) -> Result<Self, Error> {
-        let config = VaceConfig::read(folder)?;
-        Checkpoint::open(folder)?.load(device, &UNUSED, |reader| {
-            Self::read(&config, precision, reader)
+    /// As [`Checkpoint::open_as`], [`Checkpoint::vace_config`] and [`Checkpoint::load`].
+    pub fn load(path: &Path, device: &Device, precision: Precision) -> Result<Self, Error> {
+        let checkpoint = Checkpoint::open_as(path, Network::Vace)?;
+        let config = checkpoint.vace_config()?;
+        Self::from_checkpoint(&checkpoint, &config, device, precision)
+    }
+
+    /// Loads the weights of an open checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// As [`Checkpoint::load`].
+    pub fn from_checkpoint(
+        checkpoint: &Checkpoint,
+        config: &VaceConfig,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, Error> {
+        checkpoint.load(device, &UNUSED, |reader| {
+            Self::read(config, precision, reader)
         })
     }
 

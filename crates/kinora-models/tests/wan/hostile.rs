@@ -161,13 +161,22 @@ fn tensors_that_do_not_fit_are_listed_before_anything_is_read() {
 }
 
 #[test]
-fn another_family_is_told_by_its_tensors() {
+fn another_network_is_told_by_its_tensors() {
     let folder = copy("vae_2_1");
     std::fs::copy(
         golden("t2v").join("config.json"),
         folder.path().join("config.json"),
     )
     .unwrap();
+    let error = load(folder.path()).unwrap_err();
+    assert!(matches!(error, Error::OtherNetwork { .. }), "{error}");
+    assert!(error.to_string().contains("a Wan autoencoder"), "{error}");
+    // Of no network of the family: the list says which tensors there are.
+    with_header(&folder.path().join(WEIGHTS), |header| {
+        let tensors = header.as_object_mut().unwrap();
+        let marker = tensors.remove("decoder.mid_block.resnets.0.conv1.weight");
+        tensors.insert("something".into(), marker.unwrap());
+    });
     let problems = problems(load(folder.path()));
     assert!(problems.missing.len() > 40 && problems.unmatched.len() > 40);
 }

@@ -1,5 +1,7 @@
 //! The networks of Wan against upstream's golden files, and what must hold whatever the weights are.
 
+mod files;
+mod formats;
 mod golden;
 mod hostile;
 

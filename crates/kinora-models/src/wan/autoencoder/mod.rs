@@ -21,7 +21,7 @@ use encoder::Encoder;
 use stream::Memory;
 
 use super::config::AutoencoderConfig;
-use super::weights::{Checkpoint, Reader};
+use super::weights::{Checkpoint, Network, Reader};
 use crate::Error;
 use crate::layers::Linear;
 
@@ -51,15 +51,29 @@ pub struct Autoencoder {
 }
 
 impl Autoencoder {
-    /// Loads `config.json` and the weights of a folder.
+    /// Loads a diffusers folder or a single file: see [`weights`](super::weights).
     ///
     /// # Errors
     ///
-    /// As [`AutoencoderConfig::read`], [`Checkpoint::open`] and [`Checkpoint::load`].
-    pub fn load(folder: &Path, device: &Device, precision: Precision) -> Result<Self, Error> {
-        let config = AutoencoderConfig::read(folder)?;
-        let checkpoint = Checkpoint::open(folder)?;
-        checkpoint.load(device, &[], |reader| Self::read(&config, precision, reader))
+    /// As [`Checkpoint::open_as`], [`Checkpoint::autoencoder_config`] and [`Checkpoint::load`].
+    pub fn load(path: &Path, device: &Device, precision: Precision) -> Result<Self, Error> {
+        let checkpoint = Checkpoint::open_as(path, Network::Autoencoder)?;
+        let config = checkpoint.autoencoder_config()?;
+        Self::from_checkpoint(&checkpoint, &config, device, precision)
+    }
+
+    /// Loads the weights of an open checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// As [`Checkpoint::load`].
+    pub fn from_checkpoint(
+        checkpoint: &Checkpoint,
+        config: &AutoencoderConfig,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, Error> {
+        checkpoint.load(device, &[], |reader| Self::read(config, precision, reader))
     }
 
     fn read(config: &AutoencoderConfig, precision: Precision, reader: &mut Reader<'_>) -> Self {

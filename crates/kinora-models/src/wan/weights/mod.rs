@@ -1,90 +1,123 @@
-//! Weights of a diffusers folder: one safetensors file, or several with an index.
+//! Weights as people have them, by the names that the networks ask for.
 //!
-//! Files are mapped, not read, and each tensor is converted straight from the mapping into the layer that takes it:
-//! memory holds the network once. Headers are checked before anything is believed: sizes that overlap, leave gaps or
-//! run past the end of the file, names that two files claim, and an index that names what no file holds are errors.
+//! | what | how it is known |
+//! | --- | --- |
+//! | diffusers folders, sharded or not; Wan's own folders | names of the files in the folder |
+//! | single safetensors files: Wan's, ComfyUI's (bf16, fp16, fp8 with scales), kijai's, our own int8 | a header of JSON |
+//! | GGUF of transformers and text encoders | its first bytes |
+//!
+//! What a file is of, and in which naming, is told by its tensors ([`Network`]), never by its name; where there is no
+//! `config.json`, sizes are inferred from shapes. Files are mapped, not read, and each tensor is converted straight
+//! from the mapping into the layer that takes it: memory holds the network once.
 
+pub mod encoding;
+
+mod blocks;
+mod gguf;
+mod infer;
+mod names;
+mod open;
 mod reader;
 mod rows;
+mod safetensors_file;
+mod scales;
+mod stored;
+mod super_blocks;
 mod values;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::Read;
-use std::ops::Range;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use burn::tensor::Device;
-use kinora_kernels::MappedFile;
-use safetensors::{Dtype, SafeTensors};
-use serde::Deserialize;
 
+pub use encoding::Encoding;
+pub use names::Network;
 pub use reader::Reader;
 pub use rows::RowTable;
 
 use crate::Error;
 use crate::error::TensorProblems;
+use open::Tensors;
 
-/// What diffusers and transformers call their weight files.
-const STEMS: [&str; 2] = ["diffusion_pytorch_model", "model"];
-/// Larger than any index.
-const LARGEST_INDEX: u64 = 64 << 20;
-
-/// Where the values of a tensor lie.
-#[derive(Debug, Clone)]
-struct Located {
-    file: usize,
-    bytes: Range<usize>,
-    dtype: Dtype,
-    shape: Vec<usize>,
-}
-
-/// The tensors of a folder, by name, not yet read.
+/// The tensors of one network, by name, not yet read.
 #[derive(Debug)]
 pub struct Checkpoint {
-    folder: PathBuf,
-    files: Vec<Arc<MappedFile>>,
-    tensors: BTreeMap<String, Located>,
-}
-
-/// `*.safetensors.index.json`
-#[derive(Deserialize)]
-struct Index {
-    weight_map: BTreeMap<String, String>,
+    path: PathBuf,
+    /// `None` for tensors of no network of the family.
+    network: Option<Network>,
+    tensors: Tensors,
 }
 
 impl Checkpoint {
-    /// Maps the weight files of `folder` and checks their headers.
+    /// Maps a file, or the weight files of a folder, that hold one network, and checks their headers.
     ///
     /// # Errors
     ///
-    /// [`Error::NoWeights`] where there are none, [`Error::Read`] where a file cannot be read (a missing shard),
-    /// [`Error::Format`] where one is damaged or does not hold what the index says.
-    pub fn open(folder: &Path) -> Result<Self, Error> {
-        let mut checkpoint = Self {
-            folder: folder.to_owned(),
-            files: Vec::new(),
-            tensors: BTreeMap::new(),
-        };
-        let mut looked_for = Vec::new();
-        for stem in STEMS {
-            let single = format!("{stem}.safetensors");
-            if folder.join(&single).exists() {
-                checkpoint.add(&single)?;
-                return Ok(checkpoint);
-            }
-            let index = format!("{single}.index.json");
-            if folder.join(&index).exists() {
-                checkpoint.add_shards(&index)?;
-                return Ok(checkpoint);
-            }
-            looked_for.extend([single, index]);
+    /// [`Error::NoWeights`] where a folder has none, [`Error::PyTorch`] for files that only Python reads,
+    /// [`Error::Read`] where a file cannot be read (a missing shard), [`Error::Format`] where one is damaged or does
+    /// not hold what the index says, [`Error::OtherNetwork`] where a file holds several networks.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let tensors = open::tensors(path)?;
+        match names::networks(&tensors)[..] {
+            [] => Self::of(path, tensors, None),
+            [network] => Self::of(path, tensors, Some(network)),
+            ref several => Err(Error::OtherNetwork {
+                path: path.to_owned(),
+                found: listed(several),
+                required: "one network; say which".into(),
+            }),
         }
-        Err(Error::NoWeights {
-            folder: folder.to_owned(),
-            looked_for: looked_for.join(", "),
+    }
+
+    /// As [`open`](Self::open), of a file that may hold other networks too.
+    ///
+    /// # Errors
+    ///
+    /// As there, and [`Error::OtherNetwork`] where it holds only others. Tensors of no network of the family are no
+    /// error yet: [`load`](Self::load) lists them.
+    pub fn open_as(path: &Path, network: Network) -> Result<Self, Error> {
+        let tensors = open::tensors(path)?;
+        match &names::networks(&tensors)[..] {
+            [] => Self::of(path, tensors, None),
+            found if found.contains(&network) => Self::of(path, tensors, Some(network)),
+            found => Err(Error::OtherNetwork {
+                path: path.to_owned(),
+                found: listed(found),
+                required: network.to_string(),
+            }),
+        }
+    }
+
+    fn of(path: &Path, tensors: Tensors, network: Option<Network>) -> Result<Self, Error> {
+        let tensors = match network.and_then(|network| names::canonical(&tensors, network)) {
+            Some(tensors) => tensors,
+            None => tensors,
+        };
+        let tensors = scales::join(tensors)
+            .map_err(|what| Error::Format(format!("{}: {what}", path.display())))?;
+        Ok(Self {
+            path: path.to_owned(),
+            network,
+            tensors,
         })
+    }
+
+    /// What the tensors are of; `None` for no network of the family.
+    pub fn network(&self) -> Option<Network> {
+        self.network
+    }
+
+    /// Names and shapes of the tensors, as the networks ask for them, and the name of the type that each is stored in.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &[usize], &str)> {
+        self.tensors
+            .iter()
+            .map(|(name, stored)| (name.as_str(), &*stored.shape, stored.type_name()))
+    }
+
+    /// The values of a tensor, last axis fastest; `None` where there is none of this name, or its type is not read.
+    pub fn values(&self, name: &str) -> Option<Vec<f32>> {
+        let stored = self.tensors.get(name)?;
+        stored.encoding().map(|_| stored.floats())
     }
 
     /// Builds a network of the tensors that `build` asks for. Everything is checked before anything is read: `build`
@@ -113,101 +146,17 @@ impl Checkpoint {
             .collect();
         if !problems.is_empty() {
             return Err(Error::Tensors {
-                path: self.folder.clone(),
+                path: self.path.clone(),
                 problems,
             });
         }
         Ok(build(&mut Reader::reading(self, device)))
     }
-
-    /// Bytes of a tensor.
-    fn bytes(&self, tensor: &Located) -> &[u8] {
-        &self.files[tensor.file][tensor.bytes.clone()]
-    }
-
-    /// Maps a file and notes its tensors.
-    fn add(&mut self, name: &str) -> Result<(), Error> {
-        let path = self.folder.join(name);
-        let file = MappedFile::open(&path).map_err(|source| Error::Read {
-            path: path.clone(),
-            source,
-        })?;
-        let damaged = |what: String| Error::Format(format!("{}: {what}", path.display()));
-        check_ends(&file).map_err(damaged)?;
-        let (header, metadata) =
-            SafeTensors::read_metadata(&file).map_err(|error| damaged(error.to_string()))?;
-        // Eight bytes say how long the header is.
-        let start = 8 + header;
-        for (name, info) in metadata.tensors() {
-            let (first, end) = info.data_offsets;
-            let located = Located {
-                file: self.files.len(),
-                bytes: start + first..start + end,
-                dtype: info.dtype,
-                shape: info.shape.clone(),
-            };
-            if self.tensors.insert(name.clone(), located).is_some() {
-                return Err(damaged(format!("tensor '{name}' is in another file too")));
-            }
-        }
-        self.files.push(Arc::new(file));
-        Ok(())
-    }
-
-    /// Maps every file that an index names.
-    fn add_shards(&mut self, index: &str) -> Result<(), Error> {
-        let path = self.folder.join(index);
-        let damaged = |what: String| Error::Format(format!("{}: {what}", path.display()));
-        let mut text = String::new();
-        File::open(&path)
-            .and_then(|file| file.take(LARGEST_INDEX).read_to_string(&mut text))
-            .map_err(|source| Error::Read {
-                path: path.clone(),
-                source,
-            })?;
-        let Index { weight_map } =
-            serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
-        let names: BTreeSet<&String> = weight_map.values().collect();
-        for name in &names {
-            // An index must not lead out of its folder.
-            let is_plain = Path::new(name)
-                .file_name()
-                .is_some_and(|file| file == name.as_str());
-            if !is_plain {
-                return Err(damaged(format!("'{name}' is no name of a file beside it")));
-            }
-            self.add(name)?;
-        }
-        for (tensor, file) in &weight_map {
-            let found = self.tensors.get(tensor);
-            let place = names.iter().position(|name| *name == file);
-            if found.map(|located| located.file) != place {
-                return Err(damaged(format!("tensor '{tensor}' is not in {file}")));
-            }
-        }
-        Ok(())
-    }
 }
 
-/// That no tensor ends beyond the file. The library checks all else, but adds up ends that may be as large as numbers
-/// get, which ends a program that was built to check its sums.
-fn check_ends(file: &[u8]) -> Result<(), String> {
-    let header = file.split_first_chunk::<8>().and_then(|(length, rest)| {
-        let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
-        rest.get(..length)
-    });
-    let header = header.ok_or("the header does not fit the file")?;
-    let tensors: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_slice(header).map_err(|error| error.to_string())?;
-    for (name, tensor) in &tensors {
-        let ends = tensor
-            .get("data_offsets")
-            .and_then(|offsets| offsets.get(1)?.as_u64());
-        if ends.is_some_and(|end| end > file.len() as u64) {
-            return Err(format!("tensor '{name}' ends beyond the file"));
-        }
-    }
-    Ok(())
+fn listed(networks: &[Network]) -> String {
+    let names: Vec<String> = networks.iter().map(ToString::to_string).collect();
+    names.join(" and ")
 }
 
 /// What a checking reader saw.

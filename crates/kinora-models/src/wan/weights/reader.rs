@@ -5,8 +5,9 @@ use std::fmt::Display;
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::values::{floats, is_readable, taps_first, transposed};
-use super::{Checkpoint, Located, Notes, RowTable};
+use super::stored::Stored;
+use super::values::{taps_first, transposed};
+use super::{Checkpoint, Notes, RowTable};
 use crate::layers::{LayerNorm, Linear, RmsNorm};
 
 /// Gives the tensors of a [`Checkpoint`] that a network asks for by name; see [`Checkpoint::load`].
@@ -84,10 +85,7 @@ impl<'a> Reader<'a> {
     ) -> Tensor<D> {
         match self.take(name, stored) {
             None => self.stand_in(),
-            Some(found) => {
-                let values = floats(found.dtype, self.checkpoint.bytes(found));
-                Tensor::from_data(TensorData::new(values, shape), self.device)
-            }
+            Some(found) => Tensor::from_data(TensorData::new(found.floats(), shape), self.device),
         }
     }
 
@@ -95,10 +93,7 @@ impl<'a> Reader<'a> {
     pub fn rows(&mut self, name: &str, shape: [usize; 2]) -> RowTable {
         match self.take(name, &shape) {
             None => RowTable::empty(),
-            Some(found) => {
-                let file = self.checkpoint.files[found.file].clone();
-                RowTable::new(file, found.bytes.clone(), found.dtype, shape[0])
-            }
+            Some(found) => RowTable::new(found.clone()),
         }
     }
 
@@ -108,7 +103,7 @@ impl<'a> Reader<'a> {
         match self.take(name, shape) {
             None => self.stand_in(),
             Some(found) => {
-                let values = transposed(found.dtype, self.checkpoint.bytes(found), rows);
+                let values = transposed(found);
                 let columns = shape[1..].iter().product::<usize>();
                 Tensor::from_data(TensorData::new(values, [columns, rows]), self.device)
             }
@@ -171,7 +166,7 @@ impl<'a> Reader<'a> {
         match self.take(name, &shape) {
             None => self.stand_in(),
             Some(found) => {
-                let turned = transposed(found.dtype, self.checkpoint.bytes(found), channels_out);
+                let turned = transposed(found);
                 let values = taps_first(&turned, taps.iter().product(), channels_out);
                 let [frames, height, width] = taps;
                 let shape = [frames, height, width, channels_in, channels_out];
@@ -181,7 +176,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The tensor's place, or nothing while only checking.
-    fn take(&mut self, name: &str, shape: &[usize]) -> Option<&'a Located> {
+    fn take(&mut self, name: &str, shape: &[usize]) -> Option<&'a Stored> {
         let name = self.full(name);
         let found = self.checkpoint.tensors.get(&name);
         let Some(notes) = &mut self.notes else {
@@ -190,12 +185,14 @@ impl<'a> Reader<'a> {
         let problems = &mut notes.problems;
         match found {
             None => problems.missing.push(name.clone()),
-            Some(found) if found.shape != shape => problems.shapes.push(format!(
+            Some(found) if !is_alike(&found.shape, shape) => problems.shapes.push(format!(
                 "{name} (is {:?}, should be {shape:?})",
                 found.shape
             )),
-            Some(found) if !is_readable(found.dtype) => {
-                problems.types.push(format!("{name} ({:?})", found.dtype));
+            Some(found) if found.encoding().is_none() => {
+                problems
+                    .types
+                    .push(format!("{name} ({})", found.type_name()));
             }
             Some(_) => {}
         }
@@ -216,4 +213,12 @@ impl<'a> Reader<'a> {
     fn stand_in<const D: usize>(&self) -> Tensor<D> {
         Tensor::zeros([1; D], self.device)
     }
+}
+
+/// Whether two shapes differ by axes of one alone: the numbers then lie in the same order.
+fn is_alike(a: &[usize], b: &[usize]) -> bool {
+    let long = |shape: &[usize]| -> Vec<usize> {
+        shape.iter().copied().filter(|size| *size != 1).collect()
+    };
+    long(a) == long(b)
 }

@@ -1,46 +1,22 @@
 //! A table of which few rows are needed, left in its file.
 
-use std::ops::Range;
-use std::sync::Arc;
-
-use kinora_kernels::MappedFile;
-use safetensors::Dtype;
-
-use super::values::floats;
+use super::stored::Stored;
 
 /// Rows of a matrix in a mapped file, such as an embedding.
 #[derive(Debug, Clone)]
 pub struct RowTable {
-    place: Option<Place>,
-}
-
-#[derive(Debug, Clone)]
-struct Place {
-    file: Arc<MappedFile>,
-    bytes: Range<usize>,
-    dtype: Dtype,
-    rows: usize,
+    table: Option<Stored>,
 }
 
 impl RowTable {
     /// A table of no rows.
     pub(super) fn empty() -> Self {
-        Self { place: None }
+        Self { table: None }
     }
 
-    pub(super) fn new(
-        file: Arc<MappedFile>,
-        bytes: Range<usize>,
-        dtype: Dtype,
-        rows: usize,
-    ) -> Self {
-        let place = Place {
-            file,
-            bytes,
-            dtype,
-            rows,
-        };
-        Self { place: Some(place) }
+    /// `table` has whole rows.
+    pub(super) fn new(table: Stored) -> Self {
+        Self { table: Some(table) }
     }
 
     /// The values of some rows, one after the other.
@@ -49,15 +25,14 @@ impl RowTable {
     ///
     /// When there is no such row.
     pub fn rows(&self, indices: &[usize]) -> Vec<f32> {
-        let Some(place) = &self.place else {
+        let Some(table) = &self.table else {
             assert!(indices.is_empty(), "this table has no rows");
             return Vec::new();
         };
-        let bytes = &place.file[place.bytes.clone()];
-        let row = bytes.len() / place.rows;
-        indices
-            .iter()
-            .flat_map(|index| floats(place.dtype, &bytes[index * row..][..row]))
-            .collect()
+        let mut values = vec![0.0; indices.len() * table.columns()];
+        for (values, index) in values.chunks_mut(table.columns().max(1)).zip(indices) {
+            table.decode_row(*index, 0, values);
+        }
+        values
     }
 }

@@ -1,46 +1,23 @@
-//! Stored numbers as `f32`, turned as the layers want them.
+//! Stored numbers turned as the layers want them.
 
-use half::{bf16, f16};
 use rayon::prelude::*;
-use safetensors::Dtype;
 
-/// Columns that are turned together: what two cache lines hold of a row.
-const STRIP: usize = 32;
+use super::encoding::Encoding;
+use super::stored::Stored;
 
-/// Whether [`floats`] and [`transposed`] read this type.
-pub(super) fn is_readable(dtype: Dtype) -> bool {
-    matches!(dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16)
-}
+/// Columns that are turned together: whole blocks of any encoding.
+const STRIP: usize = Encoding::LONGEST_BLOCK;
 
-/// Values in the order in which they are stored.
-pub(super) fn floats(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
-    transposed(dtype, bytes, 1)
-}
-
-/// A matrix of so many rows as `[columns, rows]`.
+/// A tensor as a matrix over its first axis, turned: `[columns, rows]`.
 ///
 /// # Panics
 ///
-/// When the type is not [readable](is_readable): the caller has checked that.
-pub(super) fn transposed(dtype: Dtype, bytes: &[u8], rows: usize) -> Vec<f32> {
-    match dtype {
-        Dtype::F32 => turn(bytes.as_chunks().0, rows, f32::from_le_bytes),
-        Dtype::F16 => turn(bytes.as_chunks().0, rows, |b| {
-            f16::from_le_bytes(b).to_f32()
-        }),
-        Dtype::BF16 => turn(bytes.as_chunks().0, rows, |b| {
-            bf16::from_le_bytes(b).to_f32()
-        }),
-        other => unreachable!("types are checked before values are read, and {other:?} is refused"),
+/// When the type is not read: the caller has checked that.
+pub(super) fn transposed(stored: &Stored) -> Vec<f32> {
+    if !stored.has_whole_rows() {
+        return turned(&stored.floats(), stored.rows());
     }
-}
-
-fn turn<const N: usize>(
-    values: &[[u8; N]],
-    rows: usize,
-    decode: impl Fn([u8; N]) -> f32 + Sync,
-) -> Vec<f32> {
-    let columns = values.len() / rows.max(1);
+    let (rows, columns) = (stored.rows(), stored.columns());
     let mut out = vec![0.0; rows * columns];
     if out.is_empty() {
         return out;
@@ -48,14 +25,25 @@ fn turn<const N: usize>(
     out.par_chunks_mut(STRIP * rows)
         .enumerate()
         .for_each(|(strip, out)| {
-            let first = strip * STRIP;
+            let mut buffer = [0.0; STRIP];
+            let buffer = &mut buffer[..out.len() / rows];
             for row in 0..rows {
-                let from = &values[row * columns + first..][..out.len() / rows];
-                for (column, value) in from.iter().enumerate() {
-                    out[column * rows + row] = decode(*value);
+                stored.decode_row(row, strip * STRIP, buffer);
+                for (column, value) in buffer.iter().enumerate() {
+                    out[column * rows + row] = *value;
                 }
             }
         });
+    out
+}
+
+/// A matrix of so many rows as `[columns, rows]`.
+pub(super) fn turned(values: &[f32], rows: usize) -> Vec<f32> {
+    let columns = values.len() / rows.max(1);
+    let mut out = Vec::with_capacity(values.len());
+    for column in 0..columns {
+        out.extend(values.iter().skip(column).step_by(columns));
+    }
     out
 }
 
@@ -73,50 +61,65 @@ pub(super) fn taps_first(values: &[f32], taps: usize, channels_out: usize) -> Ve
 
 #[cfg(test)]
 mod tests {
+    use half::{bf16, f16};
+
+    use super::super::stored::{Bytes, Numbers};
     use super::*;
+
+    fn stored(encoding: Encoding, shape: [usize; 2], bytes: Vec<u8>) -> Stored {
+        Stored {
+            bytes: Bytes::Owned(bytes.into()),
+            numbers: Numbers::Readable(encoding),
+            shape: shape.to_vec(),
+            scales: [].into(),
+        }
+    }
 
     #[test]
     fn every_type_is_turned() {
         let (rows, columns) = (3, 2 * STRIP + 5);
         let values: Vec<f32> = (0..rows * columns).map(|i| i as f32 / 4.0).collect();
-        let stored = [
+        let of = |encode: fn(f32) -> Vec<u8>| values.iter().flat_map(|v| encode(*v)).collect();
+        for (encoding, bytes) in [
+            (Encoding::F32, of(|v| v.to_le_bytes().to_vec())),
             (
-                Dtype::F32,
-                values
-                    .iter()
-                    .flat_map(|v| v.to_le_bytes())
-                    .collect::<Vec<u8>>(),
+                Encoding::F16,
+                of(|v| f16::from_f32(v).to_le_bytes().to_vec()),
             ),
             (
-                Dtype::F16,
-                values
-                    .iter()
-                    .flat_map(|v| f16::from_f32(*v).to_le_bytes())
-                    .collect(),
+                Encoding::Bf16,
+                of(|v| bf16::from_f32(v).to_le_bytes().to_vec()),
             ),
-            (
-                Dtype::BF16,
-                values
-                    .iter()
-                    .flat_map(|v| bf16::from_f32(*v).to_le_bytes())
-                    .collect(),
-            ),
-        ];
-        for (dtype, bytes) in stored {
-            let turned = transposed(dtype, &bytes, rows);
+        ] {
+            let stored = stored(encoding, [rows, columns], bytes);
+            let turned = transposed(&stored);
             for row in 0..rows {
                 for column in 0..columns {
                     let (got, want) = (turned[column * rows + row], values[row * columns + column]);
                     assert!(
                         (got - want).abs() <= want / 256.0,
-                        "{dtype:?} {row} {column}"
+                        "{encoding:?} {row} {column}"
                     );
                 }
             }
-            assert_eq!(floats(dtype, &bytes)[..3], [0.0, 0.25, 0.5]);
+            assert_eq!(stored.floats()[..3], [0.0, 0.25, 0.5]);
         }
-        assert!(transposed(Dtype::F32, &[], 4).is_empty());
-        assert!(transposed(Dtype::F32, &[], 0).is_empty());
+        for shape in [[4, 0], [0, 4], [0, 0]] {
+            assert!(transposed(&stored(Encoding::F32, shape, Vec::new())).is_empty());
+            assert!(stored(Encoding::Q4K, shape, Vec::new()).floats().is_empty());
+        }
+    }
+
+    #[test]
+    fn scales_are_of_rows_or_of_all() {
+        let mut bytes = stored(Encoding::I8, [2, 3], vec![1, 2, 255, 4, 5, 6]);
+        bytes.scales = [2.0].into();
+        assert_eq!(bytes.floats(), [2.0, 4.0, -2.0, 8.0, 10.0, 12.0]);
+        bytes.scales = [2.0, 0.5].into();
+        assert_eq!(bytes.floats(), [2.0, 4.0, -2.0, 2.0, 2.5, 3.0]);
+        assert_eq!(transposed(&bytes), [2.0, 2.0, 4.0, 2.5, -2.0, 3.0]);
+        let second = bytes.part(1..2).unwrap();
+        assert_eq!(second.floats(), [2.0, 2.5, 3.0]);
     }
 
     #[test]
