@@ -6,7 +6,7 @@
 //!
 //! | operation | what it fuses |
 //! | --- | --- |
-//! | [`linear`] | product, bias, activation |
+//! | [`linear`], [`linear_stored`] | product, bias, activation; decoding of weights that are kept in fewer bits |
 //! | [`attention`] | scores, bias, softmax, weighted sum; no score matrix in memory |
 //! | [`conv3d`] | gather, product, bias, activation, channels last |
 //! | [`norm_modulate`] | layer norm, scale, shift per group |
@@ -33,8 +33,8 @@ mod testing;
 pub use adamw::{AdamW, adamw, moving_average, squared_norm};
 pub use attention::attention;
 pub use conv3d::{ConvSteps, conv3d, conv3d_strided};
-pub use cpu::{Activation, Level, Precision};
-pub use linear::linear;
+pub use cpu::{Activation, Level, Precision, StoredMatrix};
+pub use linear::{linear, linear_stored, takes_stored};
 pub use mapped::MappedFile;
 pub use norm_modulate::norm_modulate;
 pub use residual::gate_residual;

@@ -31,7 +31,9 @@ pub use attention::{
     attention_forward_at,
 };
 pub use conv::{Conv3dShape, conv3d_backward_input, conv3d_backward_weight, conv3d_forward};
-pub use gemm::{Activation, Epilogue, PackedMatrix, gemm, gemm_at, gemm_packed};
+pub use gemm::{
+    Activation, Epilogue, PackedMatrix, StoredMatrix, gemm, gemm_at, gemm_packed, gemm_stored,
+};
 pub use level::{Level, Precision, level, level_report, limit_level};
 pub use matrix::MatRef;
 pub use norm::{norm_modulate_backward, norm_modulate_forward};

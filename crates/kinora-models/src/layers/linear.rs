@@ -2,13 +2,15 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Distribution, Tensor};
-use kinora_kernels::{Activation, Precision, linear};
+use kinora_kernels::{Activation, Precision, linear, linear_stored};
+
+use super::Weight;
 
 /// `activation(x · weight + bias)`.
 #[derive(Module, Debug)]
 pub struct Linear {
     /// `[channels_in, channels_out]`
-    pub weight: Param<Tensor<2>>,
+    pub weight: Weight,
     /// `[channels_out]`
     pub bias: Param<Tensor<1>>,
 }
@@ -23,7 +25,7 @@ impl Linear {
             device,
         );
         Self {
-            weight: Param::from_tensor(weight),
+            weight: weight.into(),
             bias: Param::from_tensor(Tensor::zeros([channels_out], device)),
         }
     }
@@ -31,7 +33,7 @@ impl Linear {
     /// All zero: the layer adds nothing until it has learned something.
     pub fn zeros(channels_in: usize, channels_out: usize, device: &Device) -> Self {
         Self {
-            weight: Param::from_tensor(Tensor::zeros([channels_in, channels_out], device)),
+            weight: Tensor::zeros([channels_in, channels_out], device).into(),
             bias: Param::from_tensor(Tensor::zeros([channels_out], device)),
         }
     }
@@ -59,8 +61,11 @@ impl Linear {
         activation: Activation,
         precision: Precision,
     ) -> Tensor<D> {
-        let (weight, bias) = (self.weight.val(), self.bias.val());
-        linear(x, weight, bias, activation, precision)
+        let bias = self.bias.val();
+        match &self.weight {
+            Weight::Float(weight) => linear(x, weight.val(), bias, activation, precision),
+            Weight::Stored(weight) => linear_stored(x, weight, bias, activation, precision),
+        }
     }
 }
 

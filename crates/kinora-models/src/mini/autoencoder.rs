@@ -170,9 +170,9 @@ impl Autoencoder {
         let scaled = basis.clone() / scale.clone().unsqueeze();
         let offset = mean.clone().unsqueeze::<2>().matmul(scaled.clone()).neg();
         let channels = scale.dims()[0];
-        self.encode.weight = Param::from_tensor(scaled);
+        self.encode.weight = scaled.into();
         self.encode.bias = Param::from_tensor(offset.reshape([channels]));
-        self.decode.weight = Param::from_tensor((basis * scale.unsqueeze()).transpose());
+        self.decode.weight = (basis * scale.unsqueeze()).transpose().into();
         self.decode.bias = Param::from_tensor(mean);
         self
     }

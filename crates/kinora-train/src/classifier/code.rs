@@ -47,7 +47,7 @@ pub(super) fn linear_of(
     let weight_data = TensorData::new(weight.data.clone(), [channels_in, channels_out]);
     let bias_data = TensorData::new(bias.data.clone(), [channels_out]);
     let layer = Linear {
-        weight: Param::from_tensor(Tensor::from_data(weight_data, device)),
+        weight: Tensor::from_data(weight_data, device).into(),
         bias: Param::from_tensor(Tensor::from_data(bias_data, device)),
     };
     Ok(layer.no_grad())

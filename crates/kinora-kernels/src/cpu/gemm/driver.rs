@@ -74,16 +74,52 @@ pub(crate) fn product(
     n: usize,
     b: Operand<'_>,
     c: &mut [f32],
+    epilogue: Epilogue<'_>,
+) {
+    let all = Columns { first: 0, all: n };
+    product_of_columns(engine, a, m, k, n, b, c, all, epilogue);
+}
+
+/// Which columns of a wider `C` a product makes.
+#[derive(Clone, Copy)]
+pub(crate) struct Columns {
+    /// The first of them.
+    pub(crate) first: usize,
+    /// Columns of `C`.
+    pub(crate) all: usize,
+}
+
+/// [`product`] with `n` columns of a wider `c`; `epilogue` is of these columns alone.
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn product_of_columns(
+    engine: Engine,
+    a: &dyn Source,
+    m: usize,
+    k: usize,
+    n: usize,
+    b: Operand<'_>,
+    c: &mut [f32],
+    columns: Columns,
     mut epilogue: Epilogue<'_>,
 ) {
+    let Columns { first, all } = columns;
     assert_eq!(
         c.len(),
-        m * n,
-        "a {m}×{n} product needs {} elements, not {}",
-        m * n,
+        m * all,
+        "a {m}×{all} product needs {} elements, not {}",
+        m * all,
         c.len()
     );
+    assert!(
+        first + n <= all,
+        "columns {first} to {} of {all}",
+        first + n
+    );
     epilogue.check(m, n);
+    assert!(
+        epilogue.preactivation.is_none() || n == all,
+        "the pre-activation is of all columns"
+    );
     if m == 0 || n == 0 {
         return;
     }
@@ -110,6 +146,12 @@ pub(crate) fn product(
         .div_ceil(steps)
         .next_multiple_of(STRIP * engine.per_word());
 
+    // Measured at 256 bits alone; wider levels pack in chunks of their own.
+    let is_256_bits = !matches!(
+        engine,
+        Engine::AmxBf16 | Engine::Avx512 | Engine::Avx512Bf16
+    );
+
     for_each(cut.row_blocks * cut.col_blocks, cost, |task| {
         let (row0, col0) = (
             task / cut.col_blocks * cut.rows,
@@ -117,7 +159,8 @@ pub(crate) fn product(
         );
         let (rows, cols) = (cut.rows.min(m - row0), cut.cols.min(n - col0));
         let panels = rows.next_multiple_of(engine.tile_rows());
-        let keeps = steps > 1
+        let keeps = is_256_bits
+            && steps > 1
             && rows * cols > KEPT_OUTPUTS
             && panels * engine.padded_words(k) <= KEPT_WORDS;
         let part = if keeps { part_cols(rows, cols) } else { cols };
@@ -156,8 +199,8 @@ pub(crate) fn product(
                     stride: b_stride,
                 };
                 let out = Out {
-                    c: c.get().wrapping_add(row0 * n + col0),
-                    ldc: n,
+                    c: c.get().wrapping_add(row0 * all + first + col0),
+                    ldc: all,
                     rows,
                     cols,
                     accumulate: accumulate || step > 0,
@@ -168,7 +211,7 @@ pub(crate) fn product(
                         return;
                     }
                     for i in 0..tile.rows {
-                        let start = (row0 + row + i) * n + col0 + col;
+                        let start = (row0 + row + i) * all + first + col0 + col;
                         // SAFETY: this tile belongs to this task alone.
                         let (target, before) = unsafe {
                             (

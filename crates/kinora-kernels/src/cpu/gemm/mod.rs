@@ -19,10 +19,12 @@ pub(crate) mod pack;
 #[cfg(target_arch = "x86_64")]
 mod pack_avx512;
 mod portable;
+mod stored;
 #[cfg(test)]
 mod tests;
 
 pub use epilogue::{Activation, Epilogue};
+pub use stored::{StoredMatrix, gemm_stored};
 
 pub(crate) use driver::{Operand, product};
 pub(crate) use engine::Engine;

@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
     /// A linear layer whose weight is stored as a convolution of steps as wide as itself.
     pub fn linear_of(&mut self, name: &str, shape: &[usize]) -> Linear {
         self.within(name, |reader| Linear {
-            weight: Param::from_tensor(reader.matrix("weight", shape)),
+            weight: reader.matrix("weight", shape).into(),
             bias: Param::from_tensor(reader.tensor("bias", [shape[0]])),
         })
     }
@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
             None => Tensor::zeros([shape[0]], self.device),
         };
         self.within(name, |reader| Linear {
-            weight: Param::from_tensor(reader.matrix("weight", shape)),
+            weight: reader.matrix("weight", shape).into(),
             bias: Param::from_tensor(bias),
         })
     }
