@@ -91,6 +91,14 @@ pub enum Error {
         /// All of them.
         problems: TensorProblems,
     },
+    /// An adapter is of another network.
+    #[error("the adapter {path} does not fit the network:{problems}")]
+    Adapter {
+        /// The file.
+        path: PathBuf,
+        /// All of them.
+        problems: Box<TensorProblems>,
+    },
     /// A network was given a tensor that it cannot take.
     #[error("'{name}' has shape {got:?}, but the network takes {required}")]
     Input {

@@ -27,4 +27,4 @@ pub use image::ImageEncoder;
 pub use text::TextEncoder;
 pub use transformer::{Context, Transformer};
 pub use vace::{Control, VaceContext, VaceTransformer};
-pub use weights::{Checkpoint, Network};
+pub use weights::{Adapter, Checkpoint, Network, Storage};

@@ -86,6 +86,30 @@ pub(crate) fn write_safetensors(folder: &Path, name: &str, tensors: &RawTensors)
     path
 }
 
+/// A file with a header of tensors of one type, and no bytes on the disk.
+pub(crate) fn sparse(
+    folder: &Path,
+    (dtype, bytes_each): (&str, usize),
+    tensors: &[(String, Vec<usize>)],
+) -> PathBuf {
+    let mut header = serde_json::Map::new();
+    let mut at = 0;
+    for (name, shape) in tensors {
+        let end = at + bytes_each * shape.iter().product::<usize>();
+        let entry = serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": [at, end]});
+        header.insert(name.clone(), entry);
+        at = end;
+    }
+    let header = serde_json::Value::Object(header).to_string();
+    let path = folder.join("sparse.safetensors");
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    std::fs::write(&path, &bytes).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_len((bytes.len() + at) as u64).unwrap();
+    path
+}
+
 /// ggml's number of a type.
 fn ggml_type(dtype: Dtype) -> u32 {
     match dtype {

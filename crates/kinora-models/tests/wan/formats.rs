@@ -12,7 +12,9 @@ use kinora_models::wan::{
 use safetensors::Dtype;
 use serde_json::json;
 
-use crate::files::{Raw, RawTensors, gguf, read, read_golden, renamed, style, write_safetensors};
+use crate::files::{
+    Raw, RawTensors, gguf, read, read_golden, renamed, sparse, style, write_safetensors,
+};
 use crate::golden::{Case, golden};
 
 /// What is in a checkpoint, as `f32`.
@@ -265,26 +267,6 @@ fn files_may_hold_several_networks() {
     );
 }
 
-/// A file with a header of these tensors and no bytes on the disk.
-fn sparse(folder: &Path, tensors: &[(&str, &[usize])]) -> std::path::PathBuf {
-    let mut header = serde_json::Map::new();
-    let mut at = 0;
-    for (name, shape) in tensors {
-        let end = at + shape.iter().product::<usize>();
-        let entry = json!({"dtype": "F8_E4M3", "shape": shape, "data_offsets": [at, end]});
-        header.insert((*name).to_owned(), entry);
-        at = end;
-    }
-    let header = serde_json::Value::Object(header).to_string();
-    let path = folder.join("sparse.safetensors");
-    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-    bytes.extend(header.as_bytes());
-    std::fs::write(&path, &bytes).unwrap();
-    let file = std::fs::File::options().write(true).open(&path).unwrap();
-    file.set_len((bytes.len() + at) as u64).unwrap();
-    path
-}
-
 /// The tensors that tell a transformer's sizes.
 fn transformer_shapes(config: &TransformerConfig) -> Vec<(String, Vec<usize>)> {
     let width = config.width();
@@ -329,11 +311,7 @@ fn transformer_shapes(config: &TransformerConfig) -> Vec<(String, Vec<usize>)> {
 }
 
 fn write_sparse(folder: &Path, shapes: &[(String, Vec<usize>)]) -> Checkpoint {
-    let shapes: Vec<(&str, &[usize])> = shapes
-        .iter()
-        .map(|(name, shape)| (name.as_str(), shape.as_slice()))
-        .collect();
-    Checkpoint::open(&sparse(folder, &shapes)).unwrap()
+    Checkpoint::open(&sparse(folder, ("F8_E4M3", 1), shapes)).unwrap()
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! The networks of Wan against upstream's golden files, and what must hold whatever the weights are.
 
+mod adapters;
 mod files;
 mod formats;
 mod golden;
 mod hostile;
+mod storage;
 
 use burn::tensor::{Device, Distribution, Tensor};
 use golden::{Case, golden, relative_error};

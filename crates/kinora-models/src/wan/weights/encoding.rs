@@ -3,7 +3,7 @@
 //! Sources: safetensors' dtypes; the block formats of ggml (`ggml-common.h`, `ggml-quants.c`), to the bit; the 8-bit
 //! floats of Micikevicius et al., 2022 ("FP8 formats for deep learning").
 
-use half::f16;
+use half::{bf16, f16};
 use safetensors::Dtype;
 
 use super::{blocks, super_blocks};
@@ -202,6 +202,13 @@ const fn f8_e4m3() -> [f32; 256] {
         byte += 1;
     }
     table
+}
+
+/// `f32` to the nearest `bf16`, as bytes.
+pub(super) fn to_bf16(values: &[f32], out: &mut [u8]) {
+    for (out, value) in out.as_chunks_mut().0.iter_mut().zip(values) {
+        *out = bf16::from_f32(*value).to_le_bytes();
+    }
 }
 
 #[cfg(test)]

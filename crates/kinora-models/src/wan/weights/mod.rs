@@ -12,7 +12,9 @@
 
 pub mod encoding;
 
+mod adapter;
 mod blocks;
+mod convert;
 mod gguf;
 mod infer;
 mod names;
@@ -21,6 +23,7 @@ mod reader;
 mod rows;
 mod safetensors_file;
 mod scales;
+mod storage;
 mod stored;
 mod super_blocks;
 mod values;
@@ -30,14 +33,19 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
+pub use adapter::Adapter;
+pub use convert::{Target, convert};
 pub use encoding::Encoding;
 pub use names::Network;
 pub use reader::Reader;
 pub use rows::RowTable;
+pub use storage::Storage;
 
 use crate::Error;
 use crate::error::TensorProblems;
+use adapter::Changes;
 use open::Tensors;
+use stored::Stored;
 
 /// The tensors of one network, by name, not yet read.
 #[derive(Debug)]
@@ -46,6 +54,8 @@ pub struct Checkpoint {
     /// `None` for tensors of no network of the family.
     network: Option<Network>,
     tensors: Tensors,
+    storage: Storage,
+    changes: Changes,
 }
 
 impl Checkpoint {
@@ -99,7 +109,26 @@ impl Checkpoint {
             path: path.to_owned(),
             network,
             tensors,
+            storage: Storage::default(),
+            changes: Changes::default(),
         })
+    }
+
+    /// The same checkpoint, whose matrices will be kept in another way.
+    pub fn with_storage(self, storage: Storage) -> Self {
+        Self { storage, ..self }
+    }
+
+    /// The same checkpoint, changed by adapters (LoRA, LoKr, differences), one after the other, when it is loaded.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Adapter`], which lists every key that changes nothing here, lacks its partner, or is of another shape.
+    pub fn with_adapters(mut self, adapters: &[Adapter]) -> Result<Self, Error> {
+        for adapter in adapters {
+            self.changes.add(adapter, &self.tensors)?;
+        }
+        Ok(self)
     }
 
     /// What the tensors are of; `None` for no network of the family.
@@ -114,10 +143,28 @@ impl Checkpoint {
             .map(|(name, stored)| (name.as_str(), &*stored.shape, stored.type_name()))
     }
 
-    /// The values of a tensor, last axis fastest; `None` where there is none of this name, or its type is not read.
+    /// The values of a tensor, changed by the adapters, last axis fastest; `None` where there is none of this name, or its type is not read.
     pub fn values(&self, name: &str) -> Option<Vec<f32>> {
         let stored = self.tensors.get(name)?;
-        stored.encoding().map(|_| stored.floats())
+        stored.encoding()?;
+        Some(self.changed(name).floats())
+    }
+
+    /// A tensor that can be read, changed by the adapters.
+    ///
+    /// # Panics
+    ///
+    /// When there is none: the caller has checked that.
+    fn changed(&self, name: &str) -> Stored {
+        let stored = &self.tensors[name];
+        match self.changes.of(name) {
+            [] => stored.clone(),
+            changes => stored.changed(|values| {
+                for change in changes {
+                    change.apply(values);
+                }
+            }),
+        }
     }
 
     /// Builds a network of the tensors that `build` asks for. Everything is checked before anything is read: `build`

@@ -112,10 +112,12 @@ fn file(path: &Path) -> Result<Tensors, Error> {
     }
     // Eight bytes of length come before the header of a safetensors file; an index is text.
     let is_index = file.first() == Some(&b'{') && file.get(8) != Some(&b'{');
-    let read = match () {
-        () if file.starts_with(gguf::MAGIC) => gguf::read,
-        () if is_index => return shards(path),
-        () => safetensors_file::read,
+    if is_index {
+        return shards(path);
+    }
+    let read = match file.starts_with(gguf::MAGIC) {
+        true => gguf::read,
+        false => safetensors_file::read,
     };
     read(&Arc::new(file)).map_err(|what| damaged(path, what))
 }

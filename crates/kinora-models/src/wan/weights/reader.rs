@@ -1,14 +1,21 @@
 //! Layers out of a checkpoint, by the names that upstream gives them.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
+use kinora_kernels::takes_stored;
 
+use super::encoding::Encoding;
+use super::storage::Storage;
 use super::stored::Stored;
 use super::values::{taps_first, transposed};
 use super::{Checkpoint, Notes, RowTable};
-use crate::layers::{LayerNorm, Linear, RmsNorm};
+use crate::layers::{LayerNorm, Linear, RmsNorm, Weight};
+
+/// The lists that hold nearly all weights of a network.
+const BLOCKS: [&str; 4] = ["blocks", "vace_blocks", "encoder.layers", "block"];
 
 /// Gives the tensors of a [`Checkpoint`] that a network asks for by name; see [`Checkpoint::load`].
 #[derive(Debug)]
@@ -93,21 +100,41 @@ impl<'a> Reader<'a> {
     pub fn rows(&mut self, name: &str, shape: [usize; 2]) -> RowTable {
         match self.take(name, &shape) {
             None => RowTable::empty(),
-            Some(found) => RowTable::new(found.clone()),
+            Some(found) => RowTable::new(found),
         }
     }
 
-    /// A tensor `[channels_out, …]` as a matrix `[…, channels_out]`.
-    pub fn matrix(&mut self, name: &str, shape: &[usize]) -> Tensor<2> {
-        let rows = shape[0];
-        match self.take(name, shape) {
-            None => self.stand_in(),
-            Some(found) => {
-                let values = transposed(found);
+    /// A tensor `[channels_out, …]` as the weights of a linear layer.
+    pub fn weight(&mut self, name: &str, shape: &[usize]) -> Weight {
+        let Some(found) = self.take(name, shape) else {
+            return self.stand_in().into();
+        };
+        let is_plain = self.checkpoint.changes.of(&self.full(name)).is_empty();
+        let storage = match self.checkpoint.storage {
+            _ if !takes_stored(self.device) => Storage::F32,
+            Storage::Int8 if !self.is_in_block() => Storage::AsStored,
+            storage => storage,
+        };
+        let kept = match storage {
+            Storage::F32 => {
                 let columns = shape[1..].iter().product::<usize>();
-                Tensor::from_data(TensorData::new(values, [columns, rows]), self.device)
+                let data = TensorData::new(transposed(&found), [columns, shape[0]]);
+                return Tensor::from_data(data, self.device).into();
             }
-        }
+            Storage::AsStored if is_plain && found.has_whole_rows() => found,
+            Storage::AsStored => match self.checkpoint.tensors[&self.full(name)].encoding() {
+                Some(Encoding::F32) => found,
+                _ => found.to_bf16(),
+            },
+            Storage::Bf16 => found.to_bf16(),
+            Storage::Int8 => found.to_int8(),
+        };
+        Weight::Stored(Arc::new(kept))
+    }
+
+    /// Whether the next layers are of a block.
+    fn is_in_block(&self) -> bool {
+        self.path.iter().any(|part| BLOCKS.contains(&part.as_str()))
     }
 
     /// `weight` `[channels_out, channels_in]` and `bias`.
@@ -118,7 +145,7 @@ impl<'a> Reader<'a> {
     /// A linear layer whose weight is stored as a convolution of steps as wide as itself.
     pub fn linear_of(&mut self, name: &str, shape: &[usize]) -> Linear {
         self.within(name, |reader| Linear {
-            weight: reader.matrix("weight", shape).into(),
+            weight: reader.weight("weight", shape),
             bias: Param::from_tensor(reader.tensor("bias", [shape[0]])),
         })
     }
@@ -130,7 +157,7 @@ impl<'a> Reader<'a> {
             None => Tensor::zeros([shape[0]], self.device),
         };
         self.within(name, |reader| Linear {
-            weight: reader.matrix("weight", shape).into(),
+            weight: reader.weight("weight", shape),
             bias: Param::from_tensor(bias),
         })
     }
@@ -166,7 +193,7 @@ impl<'a> Reader<'a> {
         match self.take(name, &shape) {
             None => self.stand_in(),
             Some(found) => {
-                let turned = transposed(found);
+                let turned = transposed(&found);
                 let values = taps_first(&turned, taps.iter().product(), channels_out);
                 let [frames, height, width] = taps;
                 let shape = [frames, height, width, channels_in, channels_out];
@@ -175,12 +202,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The tensor's place, or nothing while only checking.
-    fn take(&mut self, name: &str, shape: &[usize]) -> Option<&'a Stored> {
+    /// The tensor, changed by the adapters, or nothing while only checking.
+    fn take(&mut self, name: &str, shape: &[usize]) -> Option<Stored> {
         let name = self.full(name);
         let found = self.checkpoint.tensors.get(&name);
         let Some(notes) = &mut self.notes else {
-            return Some(found.expect("a checking reader has found all tensors"));
+            // A checking reader has found all tensors, alike in shape.
+            return Some(Stored {
+                shape: shape.to_vec(),
+                ..self.checkpoint.changed(&name)
+            });
         };
         let problems = &mut notes.problems;
         match found {

@@ -14,8 +14,12 @@ impl RowTable {
         Self { table: None }
     }
 
-    /// `table` has whole rows.
     pub(super) fn new(table: Stored) -> Self {
+        // Blocks that cross rows cannot be read on their own.
+        let table = match table.has_whole_rows() {
+            true => table,
+            false => table.to_bf16(),
+        };
         Self { table: Some(table) }
     }
 

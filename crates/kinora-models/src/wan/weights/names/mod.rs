@@ -12,6 +12,7 @@ mod transformer;
 use std::fmt;
 
 use super::open::Tensors;
+pub(super) use transformer::original_module;
 
 /// The networks of a Wan model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -145,6 +146,14 @@ fn replace(table: &Table, name: &str) -> Option<String> {
     table.iter().find_map(|(from, to)| {
         let rest = name.strip_prefix(from)?;
         (rest.is_empty() || rest.starts_with('.')).then(|| format!("{to}{rest}"))
+    })
+}
+
+/// The opposite of [`replace`].
+fn replace_back(table: &Table, name: &str) -> Option<String> {
+    table.iter().find_map(|(from, to)| {
+        let rest = name.strip_prefix(to)?;
+        (rest.is_empty() || rest.starts_with('.')).then(|| format!("{from}{rest}"))
     })
 }
 

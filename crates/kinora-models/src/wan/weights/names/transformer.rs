@@ -1,7 +1,7 @@
 //! Names of the transformers in Wan's own files, which ComfyUI and GGUF files keep: `wan/modules/model.py` and
 //! `vace_model.py` of `Wan-Video/Wan2.1`.
 
-use super::{Table, Tensors, numbered, renamed, replace};
+use super::{Table, Tensors, numbered, renamed, replace, replace_back};
 
 const BLOCK: &Table = &[
     ("self_attn.q", "attn1.to_q"),
@@ -65,9 +65,21 @@ const ELSEWHERE: &Table = &[
     ("vace_patch_embedding", "vace_patch_embedding"),
 ];
 
-/// A name in the original files, with or without what follows the module's, as the networks have it.
+/// The lists of blocks.
+const LISTS: [&str; 2] = ["blocks.", "vace_blocks."];
+
+/// The name that the original files give to a module of the networks.
+pub(in super::super) fn original_module(name: &str) -> Option<String> {
+    let in_block = LISTS.into_iter().find_map(|list| {
+        let (block, rest) = numbered(name, list)?;
+        Some(format!("{list}{block}.{}", replace_back(BLOCK, rest)?))
+    });
+    in_block.or_else(|| replace_back(ELSEWHERE, name))
+}
+
+/// A name in the original files as the networks have it.
 fn module(name: &str) -> Option<String> {
-    ["blocks.", "vace_blocks."]
+    LISTS
         .into_iter()
         .find_map(|list| {
             let (block, rest) = numbered(name, list)?;
