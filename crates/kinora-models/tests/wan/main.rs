@@ -5,6 +5,7 @@ mod files;
 mod formats;
 mod golden;
 mod hostile;
+mod mutations;
 mod storage;
 
 use burn::tensor::{Device, Distribution, Tensor};

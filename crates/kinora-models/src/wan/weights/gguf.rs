@@ -9,7 +9,7 @@ use std::sync::Arc;
 use kinora_kernels::MappedFile;
 
 use super::encoding::Encoding;
-use super::stored::{Bytes, Numbers, Stored};
+use super::stored::{Bytes, Numbers, Stored, is_countable};
 
 /// What a GGUF file begins with.
 pub(super) const MAGIC: &[u8; 4] = b"GGUF";
@@ -205,11 +205,10 @@ fn locate(
             .iter()
             .map(|size| usize::try_from(*size).ok())
             .collect();
+        let sizes = sizes.filter(|sizes| is_countable(sizes));
         let sizes = sizes.ok_or("is larger than memory")?;
-        let len = sizes
-            .iter()
-            .try_fold(1_usize, |len, size| len.checked_mul(*size));
-        Ok((sizes, len.ok_or("is larger than memory")?))
+        let len = sizes.iter().product();
+        Ok((sizes, len))
     };
     let (mut axes, len) = sizes(&entry.shape)?;
     if !entry.offset.is_multiple_of(alignment) {

@@ -202,7 +202,8 @@ impl Checkpoint {
             num_attention_heads: heads,
             attention_head_dim: head_dim,
             in_channels,
-            out_channels: outputs.checked_div(patch_size.iter().product()),
+            // Sizes of a tensor can be multiplied.
+            out_channels: outputs.checked_div(frames * rows * columns),
             text_dim,
             freq_dim,
             ffn_dim,

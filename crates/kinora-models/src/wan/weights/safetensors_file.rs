@@ -10,7 +10,7 @@ use kinora_kernels::MappedFile;
 use safetensors::SafeTensors;
 
 use super::encoding::Encoding;
-use super::stored::{Bytes, Numbers, Stored};
+use super::stored::{Bytes, Numbers, Stored, is_countable};
 
 /// The tensors of a mapped file.
 ///
@@ -24,6 +24,9 @@ pub(super) fn read(file: &Arc<MappedFile>) -> Result<BTreeMap<String, Stored>, S
     let start = 8 + header;
     let tensors = metadata.tensors().into_iter().map(|(name, info)| {
         let (first, end) = info.data_offsets;
+        if !is_countable(&info.shape) {
+            return Err(format!("tensor '{name}' is larger than memory"));
+        }
         let numbers = match Encoding::of_dtype(info.dtype) {
             Some(encoding) => Numbers::Readable(encoding),
             None => Numbers::Other(format!("{:?}", info.dtype)),
@@ -37,9 +40,9 @@ pub(super) fn read(file: &Arc<MappedFile>) -> Result<BTreeMap<String, Stored>, S
             shape: info.shape.clone(),
             scales: [].into(),
         };
-        (name.clone(), stored)
+        Ok((name.clone(), stored))
     });
-    Ok(tensors.collect())
+    tensors.collect()
 }
 
 /// That no tensor ends beyond the file. The library checks all else, but adds up ends that may be as large as numbers

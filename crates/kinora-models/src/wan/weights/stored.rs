@@ -56,6 +56,15 @@ pub(super) struct Stored {
     pub(super) scales: Arc<[f32]>,
 }
 
+/// Whether all products of sizes can be counted, also where some of them are zero.
+pub(super) fn is_countable(shape: &[usize]) -> bool {
+    let count = shape
+        .iter()
+        .try_fold(1_usize, |count, size| count.checked_mul((*size).max(1)));
+    // In bytes of `f32`, as an allocation may be.
+    count.is_some_and(|count| count <= isize::MAX as usize / 4)
+}
+
 impl Stored {
     /// Its encoding, if it can be read.
     pub(super) fn encoding(&self) -> Option<Encoding> {
