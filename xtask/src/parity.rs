@@ -20,7 +20,7 @@ pub(crate) const USAGE: &str = "cargo xtask parity NETWORK --checkpoint DIR --in
   wan-decoder      latents
   umt5             input_ids, attention_mask (all ones where it is absent)
   clip-image       pixel_values; output is hidden_states[-2]
-  DIR is a pipeline's folder or that of one network; FILE are safetensors, and the result is called `output`";
+  DIR is a pipeline's folder, that of one network, or a weight file; FILE are safetensors, and the result is called `output`";
 
 /// Runs `args`, which follow the word `parity`.
 pub(crate) fn run(args: &[String]) -> Result<()> {
@@ -144,9 +144,9 @@ fn text(model: &wan::TextEncoder, inputs: &Inputs) -> Result<Tensor<3>> {
     Ok(model.forward(&rows, &mask)?)
 }
 
-/// The folder of a network: `root` itself if it has a configuration, else its part of a pipeline.
+/// The weights of a network: `root` itself if it is a file or has a configuration, else its part of a pipeline.
 fn component(root: &Path, part: &str) -> PathBuf {
-    match root.join("config.json").exists() {
+    match root.is_file() || root.join("config.json").exists() {
         true => root.to_owned(),
         false => root.join(part),
     }
