@@ -24,8 +24,20 @@ const MODULES: [&str; 6] = [
     "diffusion_model.head",
 ];
 const PARTS: [&str; 14] = [
-    "lora_down.weight", "lora_up.weight", "lora_A.weight", "lora_B.weight", "alpha", "diff", "diff_b", "diff_m",
-    "lokr_w1", "lokr_w1_a", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2",
+    "lora_down.weight",
+    "lora_up.weight",
+    "lora_A.weight",
+    "lora_B.weight",
+    "alpha",
+    "diff",
+    "diff_b",
+    "diff_m",
+    "lokr_w1",
+    "lokr_w1_a",
+    "lokr_w2",
+    "lokr_w2_a",
+    "lokr_w2_b",
+    "lokr_t2",
 ];
 
 /// Sizes that fit the golden network, and some that do not.
@@ -48,12 +60,23 @@ fuzz_target!(|tensors: Vec<(Key, Vec<u8>)>| {
             ),
             Key::Any(key) => key.clone(),
         };
-        let sizes = shape.iter().take(5).map(|size| SIZES[usize::from(*size) % SIZES.len()]);
+        let sizes = shape
+            .iter()
+            .take(5)
+            .map(|size| SIZES[usize::from(*size) % SIZES.len()]);
         (key, sizes.collect())
     });
     let mut named: BTreeMap<String, Vec<usize>> = named.collect();
     named.retain(|_, shape| shape.iter().product::<usize>() <= 1 << 16);
-    let zeros = vec![0; named.values().map(|shape| shape.iter().product::<usize>()).max().unwrap_or(0) * 4];
+    let zeros = vec![
+        0;
+        named
+            .values()
+            .map(|shape| shape.iter().product::<usize>())
+            .max()
+            .unwrap_or(0)
+            * 4
+    ];
     let views = named.iter().filter_map(|(key, shape)| {
         let bytes = &zeros[..4 * shape.iter().product::<usize>()];
         Some((key, TensorView::new(Dtype::F32, shape.clone(), bytes).ok()?))
@@ -61,7 +84,8 @@ fuzz_target!(|tensors: Vec<(Key, Vec<u8>)>| {
     let Ok(bytes) = safetensors::serialize(views, None) else {
         return;
     };
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/kinora-models/tests/data/wan/t2v");
+    let golden =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/kinora-models/tests/data/wan/t2v");
     let checkpoint = Checkpoint::open(&golden).expect("the golden checkpoint is there");
     if let Ok(adapter) = Adapter::open(&INPUT.with(&bytes), 1.0)
         && let Ok(merged) = checkpoint.with_adapters(&[adapter])

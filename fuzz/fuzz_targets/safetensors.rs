@@ -15,7 +15,10 @@ fuzz_target!(|data: &[u8]| {
     let Some((first, rest)) = data.split_first() else {
         return;
     };
-    let header = rest.iter().rposition(|byte| *byte == b'}').map_or(0, |last| last + 1);
+    let header = rest
+        .iter()
+        .rposition(|byte| *byte == b'}')
+        .map_or(0, |last| last + 1);
     let length = match first {
         0 => u64::MAX,
         1 => rest.len() as u64,
