@@ -3,12 +3,16 @@
 //! Throughout, latents `x(σ) = (1 − σ) · x₀ + σ · noise` follow a rectified flow (Liu et al., 2022;
 //! Lipman et al., 2022) and the denoiser predicts the velocity `dx/dσ = noise − x₀`.
 
+mod dpm;
 mod guidance;
 mod sampler;
 mod schedule;
+mod solver;
 mod unipc;
 
+pub use dpm::DpmPlusPlus;
 pub use guidance::guide;
 pub use sampler::{Step, euler, steps};
-pub use schedule::{Schedule, euler_schedule, shift, shifted_sigmas, unipc_schedule};
+pub use schedule::{Schedule, dpm_schedule, euler_schedule, shift, shifted_sigmas, unipc_schedule};
+pub use solver::{Levels, Sampler, Solver};
 pub use unipc::UniPc;

@@ -65,6 +65,25 @@ pub fn unipc_schedule(steps: usize, shift: f64) -> Schedule {
     }
 }
 
+/// Levels of [`DpmPlusPlus`](crate::DpmPlusPlus): diffusers 0.42, `DPMSolverMultistepScheduler.set_timesteps` with flow
+/// sigmas. The first level is below 1 by a training step; timesteps are whole.
+pub fn dpm_schedule(steps: usize, shift: f64) -> Schedule {
+    let kept = linspace(1.0, 1.0 / TIMESTEPS, steps + 1, steps).skip(1);
+    let mut sigmas: Vec<f64> = kept.map(|kept| shifted(1.0 - kept, shift)).collect();
+    sigmas.reverse();
+    Schedule {
+        timesteps: sigmas
+            .iter()
+            .map(|sigma| (sigma * TIMESTEPS).trunc() as f32)
+            .collect(),
+        sigmas: sigmas
+            .iter()
+            .map(|sigma| *sigma as f32)
+            .chain([0.0])
+            .collect(),
+    }
+}
+
 /// The first `count` of evenly spaced numbers of which the last, after `intervals`, is `end`.
 fn linspace(start: f64, end: f64, count: usize, intervals: usize) -> impl Iterator<Item = f64> {
     let width = (end - start) / intervals.max(1) as f64;

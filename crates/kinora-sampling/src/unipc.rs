@@ -5,8 +5,6 @@
 
 use burn::tensor::Tensor;
 
-use crate::Schedule;
-
 /// What the solver carries from step to step.
 #[derive(Debug, Clone)]
 pub struct UniPc<const D: usize> {
@@ -23,18 +21,19 @@ pub struct UniPc<const D: usize> {
 }
 
 impl<const D: usize> UniPc<D> {
-    /// A solver that is at the beginning of `schedule`; Wan's `order` is 2.
+    /// A solver that is at the first of `sigmas`, such as those of [`unipc_schedule`](crate::unipc_schedule); Wan's `order`
+    /// is 2.
     ///
     /// # Panics
     ///
     /// When the order is not 1, 2 or 3.
-    pub fn new(schedule: &Schedule, order: usize) -> Self {
+    pub fn new(sigmas: &[f32], order: usize) -> Self {
         assert!(
             (1..=3).contains(&order),
             "UniPC has orders 1 to 3, not {order}"
         );
         Self {
-            sigmas: schedule.sigmas.clone(),
+            sigmas: sigmas.to_vec(),
             step: 0,
             order,
             last_order: 0,

@@ -1,7 +1,9 @@
 //! Schedules and solvers against what diffusers gives; the golden file is made by `bench/parity/schedulers.py`.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use kinora_sampling::{UniPc, euler, euler_schedule, steps, unipc_schedule};
+use kinora_sampling::{
+    DpmPlusPlus, UniPc, dpm_schedule, euler, euler_schedule, steps, unipc_schedule,
+};
 use serde::Deserialize;
 
 const START: [f32; 4] = [0.5, -1.25, 2.0, 0.0625];
@@ -31,6 +33,7 @@ fn schedules_and_solvers_are_as_upstream() {
     for case in cases {
         let schedule = match case.kind.as_str() {
             "euler" => euler_schedule(case.steps, case.shift),
+            "dpm++" => dpm_schedule(case.steps, case.shift),
             _ => unipc_schedule(case.steps, case.shift),
         };
         let what = format!("{} {} steps, shift {}", case.kind, case.steps, case.shift);
@@ -43,7 +46,8 @@ fn schedules_and_solvers_are_as_upstream() {
             "{what}"
         );
 
-        let mut solver = case.order.map(|order| UniPc::new(&schedule, order));
+        let mut dpm = (case.kind == "dpm++").then(|| DpmPlusPlus::new(&schedule.sigmas));
+        let mut solver = case.order.map(|order| UniPc::new(&schedule.sigmas, order));
         let mut x =
             Tensor::<2>::from_data(TensorData::new(START.to_vec(), [1, 4]), &Device::flex());
         let mut worst = 0.0_f64;
@@ -53,9 +57,10 @@ fn schedules_and_solvers_are_as_upstream() {
             .zip(&case.states)
         {
             let velocity = x.clone() * (t / 500.0).cos() - t / 1000.0;
-            x = match &mut solver {
-                None => euler(x, velocity, step),
-                Some(solver) => solver.step(x, velocity),
+            x = match (&mut solver, &mut dpm) {
+                (Some(solver), _) => solver.step(x, velocity),
+                (None, Some(solver)) => solver.step(x, velocity),
+                (None, None) => euler(x, velocity, step),
             };
             let ours: Vec<f32> = x.to_data().try_into_vec().unwrap();
             worst = worst.max(relative_error(&ours, upstream));
