@@ -1,8 +1,10 @@
-//! `cargo xtask check`: what the compiler does not see. `cargo xtask parity`: a network beside upstream's.
+//! `cargo xtask check`: what the compiler does not see. `cargo xtask parity` and `noise`: networks and pipelines beside
+//! upstream's.
 
 mod arrows;
 mod links;
 mod manifests;
+mod noise;
 mod parity;
 
 use std::path::Path;
@@ -28,7 +30,12 @@ fn run() -> Result<()> {
     match args.split_first() {
         Some((command, [])) if command == "check" => check(),
         Some((command, rest)) if command == "parity" => parity::run(rest),
-        _ => bail!("usage: cargo xtask check\n       {}", parity::USAGE),
+        Some((command, rest)) if command == "noise" => noise::run(rest),
+        _ => bail!(
+            "usage: cargo xtask check\n       {}\n       {}",
+            parity::USAGE,
+            noise::USAGE
+        ),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The seam between the pipeline and a model family.
 
 use burn::tensor::Tensor;
+use kinora_sampling::Sampler;
 
 use crate::Error;
 
@@ -23,8 +24,58 @@ pub struct Description {
     pub overlap: usize,
     /// Frames per second that the model makes.
     pub frames_per_second: usize,
-    /// Sizes that the model makes, `[width, height]` in pixels.
-    pub sizes: Vec<[usize; 2]>,
+    /// Sizes that the model makes.
+    pub sizes: Sizes,
+    /// Frames of the longest clip; `None` where windows may follow one another for ever.
+    pub max_frames: Option<usize>,
+    /// Which latent frames may be given.
+    pub known_frames: KnownFrames,
+    /// What is taken where nothing is said.
+    pub defaults: Defaults,
+}
+
+/// Sizes that a model makes, `[width, height]` in pixels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sizes {
+    /// These alone.
+    Listed(Vec<[usize; 2]>),
+    /// Any shape.
+    Multiples {
+        /// What both sides are multiples of.
+        of: usize,
+        /// Pixels of a frame at most.
+        area: usize,
+    },
+}
+
+/// Which latent frames of a clip a model lets be given; the others it makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KnownFrames {
+    /// None: all of a clip is at one noise level.
+    None,
+    /// The first.
+    First,
+    /// Any, each at its own noise level.
+    Any,
+}
+
+/// The settings at which a model was made to be used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Defaults {
+    /// How the flow is solved.
+    pub sampler: Sampler,
+    /// Steps of the sampler.
+    pub steps: usize,
+    /// Strength of classifier-free guidance.
+    pub guidance: f32,
+    /// Shift of the noise levels.
+    pub shift: f32,
+    /// What is not to be seen.
+    pub negative: String,
+    /// Size of the file, `[width, height]` in pixels.
+    pub size: [usize; 2],
+    /// Frames of a clip.
+    pub frames: usize,
 }
 
 /// One window of latents to be denoised, each latent frame at its own timestep.
@@ -49,6 +100,24 @@ pub struct ClipShape {
     pub seed: u64,
 }
 
+/// What one stage of the work holds in memory at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StageMemory {
+    /// Name of the stage: `text`, `sampling` or `decode`.
+    pub stage: &'static str,
+    /// Bytes of weights.
+    pub weights: u64,
+    /// Bytes of everything else, estimated.
+    pub working: u64,
+}
+
+impl StageMemory {
+    /// Bytes in all.
+    pub fn total(&self) -> u64 {
+        self.weights.saturating_add(self.working)
+    }
+}
+
 /// A family of text-to-video models.
 pub trait VideoModel {
     /// An encoded prompt.
@@ -58,6 +127,13 @@ pub trait VideoModel {
 
     /// Strides, sizes and rates.
     fn description(&self) -> &Description;
+
+    /// What each stage of a clip of this size (`[width, height]` in pixels) and so many frames holds at most, where that
+    /// is worth a thought. By default it is not.
+    fn memory(&self, size: [usize; 2], frames: usize) -> Vec<StageMemory> {
+        let _ = (size, frames);
+        Vec::new()
+    }
 
     /// Encodes a prompt; the empty prompt is the unconditional one.
     ///
@@ -78,11 +154,31 @@ pub trait VideoModel {
     }
 
     /// Velocity of the rectified flow, `noise − latents`, shaped as the latents.
-    fn velocity(&self, window: Window<'_>, text: &Self::Text) -> Tensor<5>;
+    ///
+    /// # Errors
+    ///
+    /// A window that the model does not take, and weights that cannot be read where they are read when they are needed.
+    fn velocity(&self, window: Window<'_>, text: &Self::Text) -> Result<Tensor<5>, Error>;
+
+    /// Tells that no window will be sampled any more: what only [`velocity`](Self::velocity) needs may be freed, so that
+    /// decoding has the memory. By default nothing is freed.
+    fn end_sampling(&self) {}
 
     /// Latents of a clip `[1, 3, frames, height, width]` of pixels in −1 to 1.
-    fn encode_frames(&self, video: Tensor<5>) -> Tensor<5>;
+    ///
+    /// # Errors
+    ///
+    /// A size that the model does not take, and weights that cannot be read.
+    fn encode_frames(&self, video: Tensor<5>) -> Result<Tensor<5>, Error>;
 
     /// Frames `[1, 3, frames, height, width]` of the next latent frames of a clip.
-    fn decode_step(&self, latents: Tensor<5>, state: &mut Self::DecodeState) -> Tensor<5>;
+    ///
+    /// # Errors
+    ///
+    /// A size that the model does not take, and weights that cannot be read.
+    fn decode_step(
+        &self,
+        latents: Tensor<5>,
+        state: &mut Self::DecodeState,
+    ) -> Result<Tensor<5>, Error>;
 }

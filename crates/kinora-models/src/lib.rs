@@ -11,4 +11,6 @@ pub mod wan;
 pub mod weights;
 
 pub use error::{Error, TensorProblems};
-pub use family::{ClipShape, Description, VideoModel, Window};
+pub use family::{
+    ClipShape, Defaults, Description, KnownFrames, Sizes, StageMemory, VideoModel, Window,
+};

@@ -239,7 +239,7 @@ fn velocity(model: &Mini, latents: Tensor<5>) -> Tensor<5> {
         timesteps: &[0.0, 0.7],
         first_latent_frame: 3,
     };
-    model.velocity(window, &text)
+    model.velocity(window, &text).unwrap()
 }
 
 #[test]
@@ -333,7 +333,8 @@ fn a_named_subject_reaches_the_denoiser() {
         timesteps: &[0.0, 0.7],
         first_latent_frame: 3,
     };
-    let unplanned = model.velocity(window, &model.encode_text("a koala waves").unwrap());
+    let text = model.encode_text("a koala waves").unwrap();
+    let unplanned = model.velocity(window, &text).unwrap();
     let change = (planned - unplanned).abs().max().into_scalar::<f32>();
     assert!(change > 1e-3, "{change}");
 }

@@ -83,6 +83,29 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The clip is longer than the model makes.
+    #[error(
+        "{model} makes clips of at most {most} frames, not {frames}: ask for a shorter one, or use kinora-mini, \
+         whose clips may have any length"
+    )]
+    TooLong {
+        /// Name of the model.
+        model: String,
+        /// Frames that were asked for.
+        frames: usize,
+        /// Frames that it makes.
+        most: usize,
+    },
+    /// Frames are given that the model cannot take.
+    #[error("{model} {takes}: use a model that takes what is given, such as {other}")]
+    KnownFrames {
+        /// Name of the model.
+        model: String,
+        /// What it takes.
+        takes: &'static str,
+        /// One that takes more.
+        other: &'static str,
+    },
     /// The model left its range.
     #[error(
         "the model produced values that are not numbers in latent frame {latent_frame}; the weights \

@@ -90,7 +90,7 @@ pub fn latent_frames(frames: usize, temporal_stride: usize) -> usize {
 ///
 /// # Errors
 ///
-/// A prompt that the model refuses, values that are not numbers, flat frames, whatever `on_frame`
+/// A clip or a prompt that the model refuses, values that are not numbers, flat frames, whatever `on_frame`
 /// returns, and [`Error::Stopped`].
 pub fn generate<M: VideoModel>(
     model: &M,

@@ -8,6 +8,7 @@
 mod error;
 mod frames;
 mod generate;
+mod limits;
 mod order;
 mod rates;
 mod reel;
@@ -28,4 +29,4 @@ pub use region::{Mask, Region};
 pub use session::{Found, Session, sessions};
 pub use take::Take;
 pub use timeline::{Kind, LatentFrame, Layout, Timeline};
-pub use window::Sampling;
+pub use window::{Sampling, noise};

@@ -9,6 +9,7 @@ use kinora_models::{ClipShape, Description, VideoModel};
 
 use crate::frames::frames_from_tensor;
 use crate::generate::{Progress, Report, StageTimes};
+use crate::limits;
 use crate::order::{Span, order};
 use crate::seam::Seams;
 use crate::session::Session;
@@ -53,6 +54,8 @@ struct Placed<'a> {
     take: Take<'a>,
     lead: usize,
     spans: Vec<Span>,
+    /// Whether nothing is sampled after it.
+    is_last: bool,
 }
 
 impl<'a> Placed<'a> {
@@ -73,6 +76,7 @@ impl<'a> Placed<'a> {
                 take,
                 lead,
                 spans: order(&known, about.window, about.overlap),
+                is_last: false,
             }
         };
         takes.into_iter().map(place).collect()
@@ -99,6 +103,9 @@ impl<'a> Placed<'a> {
         self.take.sampling.steps_from(strengths.fold(0.0, f32::max))
     }
 }
+
+/// The prompt, and what to keep away from.
+type Texts<T> = (T, Option<T>);
 
 /// What one take leaves for the next.
 struct Thread<S> {
@@ -139,6 +146,9 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
         if takes.is_empty() || !takes.iter().all(|take| take.holds_its_frames(stride)) {
             return Err(Error::EmptyTimeline);
         }
+        for take in &takes {
+            limits::check(about, &*take.layout, take.frames)?;
+        }
         let all_frames = takes.iter().map(|take| take.frames).sum();
         let takes = Placed::all(takes, about);
         let steps_of = |placed: &Placed<'_>| -> Vec<usize> {
@@ -167,11 +177,14 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
             decode_state: M::DecodeState::default(),
         };
         let mut first = 0;
+        let mut left = takes.len();
         for mut placed in takes {
+            left -= 1;
             let frames = placed.take.frames;
             let given = std::mem::take(&mut placed.take.seams);
             let mut seams = Seams::new(given, SEAM_LATENT_FRAMES * stride);
             let mut hand_over = |place, frame| on_frame(first + place, frame);
+            placed.is_last = left == 0;
             thread = self.take(placed, thread, &mut tally, &mut |place, frame| {
                 seams.push(place, frame, &mut hand_over)
             })?;
@@ -188,8 +201,8 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
         go_on(&mut self.on_progress, progress)
     }
 
-    /// The prompt and what to keep away from, encoded.
-    fn texts(&self, placed: &Placed<'_>) -> Result<[M::Text; 2], Error> {
+    /// The prompt and what to keep away from, encoded; the latter only where there is guidance.
+    fn texts(&self, placed: &Placed<'_>) -> Result<Texts<M::Text>, Error> {
         let take = &placed.take;
         let mut positive = self.model.encode_text(take.prompt)?;
         if placed.is_free() {
@@ -200,7 +213,9 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
             };
             positive = self.model.plan(take.prompt, positive, clip)?;
         }
-        Ok([positive, self.model.encode_text(take.negative)?])
+        let is_guided = take.sampling.guidance != 1.0;
+        let negative = is_guided.then(|| self.model.encode_text(take.negative));
+        Ok((positive, negative.transpose()?))
     }
 
     fn take(
@@ -234,6 +249,9 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
         let spans = std::mem::take(&mut placed.spans);
         for (i, span) in spans.iter().enumerate() {
             let made = self.window(&mut placed, span, &latents, &texts, tally)?;
+            if placed.is_last && i + 1 == spans.len() {
+                self.model.end_sampling();
+            }
             for (i, index) in span.makes.clone().enumerate() {
                 latents.insert(index, made.clone().narrow(2, i, 1));
             }
@@ -260,7 +278,7 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
         placed: &mut Placed<'_>,
         span: &Span,
         latents: &BTreeMap<usize, Tensor<5>>,
-        texts: &[M::Text; 2],
+        texts: &Texts<M::Text>,
         tally: &mut Tally,
     ) -> Result<Tensor<5>, Error> {
         let number = tally.windows;
@@ -286,8 +304,8 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
             frames: &frames,
             first_latent_frame: span.sees.start,
             frame_shape,
-            positive: &texts[0],
-            negative: &texts[1],
+            positive: &texts.0,
+            negative: texts.1.as_ref(),
             sampling: &placed.take.sampling,
         };
         let sampled = sample(self.model, &request, self.device, || {
@@ -328,7 +346,9 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
                 return Ok(());
             };
             let clock = Instant::now();
-            let video = self.model.decode_step(latent.clone(), &mut decoding.state);
+            let video = self
+                .model
+                .decode_step(latent.clone(), &mut decoding.state)?;
             let frames = checked_frames(video, tally.frames)?;
             tally.times.decode += clock.elapsed();
             let clock = Instant::now();

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kinora_models::{VideoModel, Window};
-use kinora_sampling::{Step, euler, guide, shift, shifted_sigmas, steps};
+use kinora_sampling::{Levels, Sampler, Solver, guide, shift};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -12,6 +12,8 @@ use crate::{Error, LatentFrame};
 /// How latents are sampled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sampling {
+    /// How the flow is solved.
+    pub sampler: Sampler,
     /// Same seed, same clip.
     pub seed: u64,
     /// Steps of each window.
@@ -23,29 +25,47 @@ pub struct Sampling {
 }
 
 impl Sampling {
-    /// Noise levels from `strength` down to 0. As many of the steps are spent as the strength is a part of all noise (as in
-    /// SDEdit, Meng et al., 2022), at least one.
-    pub(crate) fn sigmas(&self, strength: f32) -> Vec<f32> {
+    /// Noise levels from `strength` down to 0. Euler spends as many of its steps as the strength is a part of all noise (as in
+    /// SDEdit, Meng et al., 2022), at least one; the others visit those of their own levels that are below it.
+    pub(crate) fn levels(&self, strength: f32) -> Levels {
         if strength >= 1.0 {
-            return shifted_sigmas(self.steps, self.shift);
+            return self.sampler.levels(self.steps, self.shift);
         }
-        // Where on the schedule the strength lies: `shift` is undone by its inverse.
-        let start = shift(strength, 1.0 / self.shift);
-        let steps = self.steps_from(strength);
-        (0..=steps)
-            .map(|i| shift(start * (1.0 - i as f32 / steps as f32), self.shift))
-            .collect()
+        if self.sampler == Sampler::Euler {
+            // Where on the schedule the strength lies: `shift` is undone by its inverse.
+            let start = shift(strength, 1.0 / self.shift);
+            let steps = ((self.steps as f32 * strength).ceil() as usize).max(1);
+            let sigma = |i: usize| shift(start * (1.0 - i as f32 / steps as f32), self.shift);
+            let sigmas: Vec<f32> = (0..=steps).map(sigma).collect();
+            return Levels {
+                timesteps: sigmas[..steps].to_vec(),
+                sigmas,
+            };
+        }
+        let mut levels = self.sampler.levels(self.steps, self.shift);
+        let (first, sigmas) = levels
+            .from_strength(strength)
+            .unwrap_or((levels.steps(), vec![0.0]));
+        levels.timesteps.drain(..first);
+        if let Some(told) = levels.timesteps.first_mut() {
+            *told = told.min(strength);
+        }
+        Levels { sigmas, ..levels }
     }
 
     /// Steps that are spent from `strength` on.
     pub(crate) fn steps_from(&self, strength: f32) -> usize {
-        ((self.steps as f32 * strength.min(1.0)).ceil() as usize).max(1)
+        self.levels(strength).steps()
     }
 }
 
 /// Noise of one latent frame. It depends on the seed and on the frame's place in the clip alone, so
 /// a clip does not change with the way it is cut into windows.
-fn noise(shape: [usize; 5], seed: u64, latent_frame: usize, device: &Device) -> Tensor<5> {
+///
+/// # Shapes
+///
+/// `shape`: `[1, channels, 1, height, width]`
+pub fn noise(shape: [usize; 5], seed: u64, latent_frame: usize, device: &Device) -> Tensor<5> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(latent_frame as u64 + 1);
     let values: Vec<f32> = (0..shape.iter().product())
@@ -64,8 +84,8 @@ pub(crate) struct WindowRequest<'a, T> {
     pub(crate) frame_shape: [usize; 5],
     /// The prompt.
     pub(crate) positive: &'a T,
-    /// What to keep away from, or the empty prompt.
-    pub(crate) negative: &'a T,
+    /// What to keep away from, or the empty prompt; nothing where there is no guidance.
+    pub(crate) negative: Option<&'a T>,
     /// How to sample.
     pub(crate) sampling: &'a Sampling,
 }
@@ -127,11 +147,57 @@ impl Start {
     }
 }
 
+/// The way of one latent frame from its strength down to 0. Each has a solver of its own, because each may begin at
+/// another step.
+struct Track {
+    strength: f32,
+    /// The first step that changes the frame, and what follows it.
+    solver: Option<(usize, Solver<5>)>,
+    kept: Option<Kept>,
+}
+
+impl Track {
+    fn new(start: Start, levels: &Levels, sampler: Sampler) -> Self {
+        let way = levels.from_strength(start.strength);
+        Self {
+            strength: start.strength,
+            solver: way.map(|(step, sigmas)| (step, Solver::new(sampler, &sigmas))),
+            kept: start.kept,
+        }
+    }
+
+    /// What the network is told of the frame at a step.
+    fn timestep(&self, levels: &Levels, step: usize) -> f32 {
+        match levels.sigmas[step] <= self.strength {
+            true => levels.timesteps[step],
+            false => self.strength,
+        }
+    }
+
+    /// The frame after a step.
+    fn step(
+        &mut self,
+        levels: &Levels,
+        step: usize,
+        x: Tensor<5>,
+        velocity: Tensor<5>,
+    ) -> Tensor<5> {
+        let Some((_, solver)) = self.solver.as_mut().filter(|(first, _)| step >= *first) else {
+            return x;
+        };
+        let frame = solver.step(x, velocity);
+        match &self.kept {
+            Some(kept) => kept.put_back(frame, levels.sigmas[step + 1]),
+            None => frame,
+        }
+    }
+}
+
 /// Denoises a window. `on_step` is told after each step and may stop the work.
 ///
 /// # Errors
 ///
-/// [`Error::Stopped`] where `on_step` asks for it, [`Error::NotANumber`].
+/// [`Error::Stopped`] where `on_step` asks for it, [`Error::NotANumber`], and what the model refuses.
 pub(crate) fn sample<M: VideoModel>(
     model: &M,
     request: &WindowRequest<'_, M::Text>,
@@ -151,35 +217,30 @@ pub(crate) fn sample<M: VideoModel>(
         2,
     );
     let strongest = starts.iter().map(|s| s.strength).fold(0.0, f32::max);
+    let levels = sampling.levels(strongest);
+    let mut tracks: Vec<Track> = starts
+        .into_iter()
+        .map(|start| Track::new(start, &levels, sampling.sampler))
+        .collect();
 
-    for step in steps(&sampling.sigmas(strongest)) {
-        let at =
-            |sigma: f32| -> Vec<f32> { starts.iter().map(|s| sigma.min(s.strength)).collect() };
-        let (timesteps, next) = (at(step.sigma), at(step.next_sigma));
+    for step in 0..levels.steps() {
+        let timesteps: Vec<f32> = tracks
+            .iter()
+            .map(|track| track.timestep(&levels, step))
+            .collect();
         let window = |latents: Tensor<5>| Window {
             latents,
             timesteps: &timesteps,
             first_latent_frame: request.first_latent_frame,
         };
-        let mut velocity = model.velocity(window(x.clone()), request.positive);
-        if sampling.guidance != 1.0 {
-            let negative = model.velocity(window(x.clone()), request.negative);
+        let mut velocity = model.velocity(window(x.clone()), request.positive)?;
+        if let Some(negative) = request.negative {
+            let negative = model.velocity(window(x.clone()), negative)?;
             velocity = guide(velocity, negative, sampling.guidance);
         }
-        let moved = starts.iter().enumerate().map(|(i, start)| {
-            let frame = x.clone().narrow(2, i, 1);
-            if timesteps[i] == next[i] {
-                return frame;
-            }
-            let step = Step {
-                sigma: timesteps[i],
-                next_sigma: next[i],
-            };
-            let frame = euler(frame, velocity.clone().narrow(2, i, 1), step);
-            match &start.kept {
-                Some(kept) => kept.put_back(frame, next[i]),
-                None => frame,
-            }
+        let moved = tracks.iter_mut().enumerate().map(|(i, track)| {
+            let part = |x: &Tensor<5>| x.clone().narrow(2, i, 1);
+            track.step(&levels, step, part(&x), part(&velocity))
         });
         x = Tensor::cat(moved.collect(), 2);
         on_step()?;
@@ -201,20 +262,25 @@ mod tests {
 
     #[test]
     fn a_weak_change_begins_late_and_spends_fewer_steps() {
-        let sampling = Sampling {
+        let with = |sampler| Sampling {
+            sampler,
             seed: 0,
             steps: 10,
             guidance: 1.0,
             shift: 4.0,
         };
-        for strength in [0.05, 0.3, 0.6, 1.0] {
-            let sigmas = sampling.sigmas(strength);
-            assert!((sigmas[0] - strength).abs() < 1e-6, "{sigmas:?}");
-            assert_eq!(sigmas.last(), Some(&0.0));
-            assert_eq!(sigmas.len(), sampling.steps_from(strength) + 1);
-            assert!(sigmas.windows(2).all(|pair| pair[1] < pair[0]));
+        for sampler in Sampler::ALL {
+            for strength in [0.05, 0.3, 0.6, 0.999] {
+                let Levels { sigmas, timesteps } = with(sampler).levels(strength);
+                assert!((sigmas[0] - strength).abs() < 1e-6, "{sampler}: {sigmas:?}");
+                assert!(timesteps[0] <= strength, "{sampler}: {timesteps:?}");
+                assert_eq!(sigmas.last(), Some(&0.0));
+                assert_eq!(sigmas.len(), with(sampler).steps_from(strength) + 1);
+                assert!(sigmas.windows(2).all(|pair| pair[1] < pair[0]));
+            }
+            assert_eq!(with(sampler).steps_from(1.0), 10);
         }
-        assert_eq!(sampling.steps_from(0.3), 3);
-        assert_eq!(sampling.steps_from(0.01), 1);
+        assert_eq!(with(Sampler::Euler).steps_from(0.3), 3);
+        assert_eq!(with(Sampler::Euler).steps_from(0.01), 1);
     }
 }

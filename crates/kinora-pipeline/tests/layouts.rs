@@ -28,6 +28,7 @@ fn rates() -> Rates {
 
 fn sampling() -> Sampling {
     Sampling {
+        sampler: kinora_sampling::Sampler::Euler,
         seed: 7,
         steps: 6,
         guidance: 1.0,

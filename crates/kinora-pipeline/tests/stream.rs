@@ -6,7 +6,9 @@ mod common;
 use burn::tensor::{Device, Tensor};
 use common::{Straight, target};
 use kinora_media::Frame;
+use kinora_models::KnownFrames;
 use kinora_pipeline::{Error, Generation, LatentFrame, Progress, Sampling, Timeline, generate};
+use kinora_sampling::Sampler;
 
 fn request(frames: usize) -> Generation<'static> {
     Generation {
@@ -15,6 +17,7 @@ fn request(frames: usize) -> Generation<'static> {
         size: [32, 16],
         frames,
         sampling: Sampling {
+            sampler: Sampler::Euler,
             seed: 7,
             steps: 6,
             guidance: 1.0,
@@ -24,10 +27,18 @@ fn request(frames: usize) -> Generation<'static> {
 }
 
 fn run(model: &Straight, frames: usize, timeline: Option<Timeline>) -> Result<Vec<Frame>, Error> {
+    make(model, &request(frames), timeline)
+}
+
+fn make(
+    model: &Straight,
+    request: &Generation<'_>,
+    timeline: Option<Timeline>,
+) -> Result<Vec<Frame>, Error> {
     let mut made = Vec::new();
     let report = generate(
         model,
-        &request(frames),
+        request,
         timeline,
         &Device::flex(),
         |_| true,
@@ -73,6 +84,75 @@ fn known_latent_frames_stay() {
         assert_eq!(frame.pixels()[0], given);
     }
     assert!(made[25].pixels()[0].abs_diff(expected(7)) <= 1);
+}
+
+#[test]
+fn every_sampler_ends_at_the_same_frames() {
+    let device = Device::flex();
+    let given = Tensor::<5>::zeros([1, 3, 1, 4, 8], &device) + 0.9;
+    for sampler in Sampler::ALL {
+        let mut request = request(33);
+        request.sampling.sampler = sampler;
+        let mut latent_frames = vec![LatentFrame::Free; 9];
+        // Frames at other noise levels than the rest begin later, each with its own history.
+        for (place, strength) in [(2, 1.0), (3, 0.4)] {
+            let latents = given.clone();
+            latent_frames[place] = LatentFrame::Noised {
+                latents,
+                strength,
+                region: None,
+            };
+        }
+        let made = make(
+            &Straight::new(),
+            &request,
+            Some(Timeline::new(latent_frames)),
+        )
+        .unwrap();
+        for (i, frame) in made.iter().enumerate() {
+            let place = i.div_ceil(4);
+            let got = frame.pixels()[0];
+            assert!(
+                got.abs_diff(expected(place)) <= 1,
+                "{sampler} frame {i}: {got}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_a_model_cannot_make_is_refused() {
+    let mut model = Straight::new();
+    model.description.max_frames = Some(17);
+    assert!(run(&model, 17, None).is_ok());
+    let error = run(&model, 18, None).unwrap_err();
+    assert!(
+        error.to_string().contains("at most 17 frames, not 18"),
+        "{error}"
+    );
+
+    let columns =
+        Tensor::<1>::from_floats([0.5, 0.4, 0.3, 0.2, 0.1, 0.0, -0.1, -0.2], &Device::flex());
+    let latents = columns.reshape([1, 1, 1, 1, 8]).expand([1, 3, 1, 4, 8]);
+    let known = LatentFrame::Known(latents.clone());
+    let noised = |strength| LatentFrame::Noised {
+        latents: latents.clone(),
+        strength,
+        region: None,
+    };
+    let first = vec![known.clone(), LatentFrame::Free];
+    let second = vec![LatentFrame::Free, known];
+    let even = vec![noised(0.5), noised(0.5)];
+    let uneven = vec![noised(0.5), noised(0.6)];
+    for (takes, first_is_taken) in [(KnownFrames::None, false), (KnownFrames::First, true)] {
+        model.description.known_frames = takes;
+        let is_taken =
+            |frames: &Vec<LatentFrame>| run(&model, 5, Some(Timeline::new(frames.clone()))).is_ok();
+        assert_eq!(is_taken(&first), first_is_taken);
+        assert!(!is_taken(&second));
+        assert!(is_taken(&even));
+        assert_eq!(is_taken(&uneven), first_is_taken);
+    }
 }
 
 #[test]

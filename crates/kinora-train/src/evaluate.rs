@@ -127,6 +127,7 @@ pub fn evaluate(
         steps,
         guidance,
         shift,
+        ..
     } = options.sampling;
     let config = &options.model.config().autoencoder;
     options.judges.accept(config)?;

@@ -246,9 +246,10 @@ fn export(
         let request = Generation {
             prompt,
             negative: "",
-            size: model.description().sizes[0],
+            size: fixed.config.sizes[0],
             frames: SAMPLE_FRAMES,
             sampling: Sampling {
+                sampler: model.description().defaults.sampler,
                 seed: index as u64,
                 steps: 16,
                 guidance: 4.0,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use kinora_data::Pack;
+use kinora_models::VideoModel;
 use kinora_pipeline::Sampling;
 use kinora_train::classifier;
 use kinora_train::evaluate::{EVERYDAY_PROMPTS, EvaluateOptions, EvaluateProgress, evaluate};
@@ -25,7 +26,7 @@ const STAGES: [(f64, &str); 4] = [
 pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
     let device = args.device.open()?;
     interrupt::install()?;
-    let model = weights::load(&args.model, &device)?;
+    let model = weights::load_mini(&args.model, &device)?;
     let judges = classifier::load(&args.judges, &device)?;
     let pack = Arc::new(Pack::open(&args.pack)?);
     let options = EvaluateOptions {
@@ -35,6 +36,7 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
         clips: args.clips as usize,
         prompts: &EVERYDAY_PROMPTS,
         sampling: Sampling {
+            sampler: model.description().defaults.sampler,
             seed: args.seed,
             steps: args.steps,
             guidance: args.guidance,

@@ -26,7 +26,7 @@ use anyhow::Result;
 use clap::Parser;
 
 use args::{Cli, Command, Global};
-use generate::Request;
+use generate::Asked;
 
 /// A network allocates a tensor per operation. The system's allocator hands such large blocks back at once, and
 /// each costs its page faults again; this one keeps them.
@@ -49,14 +49,14 @@ fn run(cli: Cli) -> Result<()> {
 
 fn dispatch(command: Command, global: &Global) -> Result<()> {
     match command {
-        Command::Generate(args) => generate::run(Request::generate(args)?, global),
-        Command::Image(args) => generate::run(Request::image(args)?, global),
-        Command::Extend(args) => generate::run(Request::extend(args)?, global),
-        Command::Fill(args) => generate::run(Request::fill(args)?, global),
-        Command::Remix(args) => generate::run(Request::remix(args)?, global),
-        Command::Loop(args) => generate::run(Request::loop_clip(args)?, global),
-        Command::Blend(args) => generate::run(Request::blend(args)?, global),
-        Command::Storyboard(args) => generate::run(Request::storyboard(args)?, global),
+        Command::Generate(args) => generate::run(Asked::generate(args)?, global),
+        Command::Image(args) => generate::run(Asked::image(args)?, global),
+        Command::Extend(args) => generate::run(Asked::extend(args)?, global),
+        Command::Fill(args) => generate::run(Asked::fill(args)?, global),
+        Command::Remix(args) => generate::run(Asked::remix(args)?, global),
+        Command::Loop(args) => generate::run(Asked::loop_clip(args)?, global),
+        Command::Blend(args) => generate::run(Asked::blend(args)?, global),
+        Command::Storyboard(args) => generate::run(Asked::storyboard(args)?, global),
         Command::Resume(args) => resume::run(&args, global),
         Command::Inspect(args) => inspect::run(&args),
         Command::Data { command } => data::run(&command, global),

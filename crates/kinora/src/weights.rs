@@ -1,11 +1,13 @@
-//! Where a model comes from: the weights inside the program, or a file.
+//! Where a model comes from: the weights inside the program, a file, or a folder.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
+use kinora_kernels::Precision;
 use kinora_models::mini::Mini;
+use kinora_models::wan::{Folder, WanModel};
 use kinora_models::weights::sha256;
 
 /// The name of the model inside the program.
@@ -28,8 +30,17 @@ static MINI_SHA256: &str = include_str!(concat!(
 pub(crate) enum ModelSource {
     /// The weights inside the program.
     Embedded,
-    /// A weight file of the same family.
-    File(PathBuf),
+    /// A weight file of the same family, or a folder of another one.
+    Path(PathBuf),
+}
+
+/// A model that clips can be made with.
+#[derive(Debug)]
+pub(crate) enum Model {
+    /// The family that ships.
+    Mini(Box<Mini>),
+    /// Wan, whose weights are read when they are needed.
+    Wan(Box<WanModel>),
 }
 
 impl FromStr for ModelSource {
@@ -39,16 +50,54 @@ impl FromStr for ModelSource {
         let is_path = text.contains(['.', '/', std::path::MAIN_SEPARATOR]);
         match text {
             MINI => Ok(Self::Embedded),
-            _ if is_path => Ok(Self::File(text.into())),
+            _ if is_path => Ok(Self::Path(text.into())),
             _ => Err(format!(
-                "unknown model '{text}': known is {MINI}; for a weight file give its path, such as ./model.safetensors"
+                "unknown model '{text}': known is {MINI}; for a weight file or a folder give its path, such as \
+                 ./model.safetensors"
             )),
         }
     }
 }
 
-/// Reads the model onto `device`, after its hash was checked.
-pub(crate) fn load(source: &ModelSource, device: &Device) -> Result<Mini> {
+/// Opens the model for `device`.
+pub(crate) fn open(source: &ModelSource, device: &Device) -> Result<Model> {
+    match source {
+        ModelSource::Path(folder) if folder.is_dir() => {
+            open_folder(folder, &folder_name(folder), device)
+        }
+        other => Ok(Model::Mini(Box::new(load_mini(other, device)?))),
+    }
+}
+
+fn open_folder(folder: &Path, name: &str, device: &Device) -> Result<Model> {
+    let opened = wan_folder(folder)?;
+    let model = WanModel::new(opened, name, device, Precision::Bf16);
+    Ok(Model::Wan(Box::new(model)))
+}
+
+/// Configurations and headers of a folder with weights of Wan.
+pub(crate) fn wan_folder(folder: &Path) -> Result<Folder> {
+    if !folder.join("model_index.json").is_file() {
+        bail!(
+            "the folder {} holds no model_index.json: give a folder in the layout of diffusers, such as one of \
+             Wan2.1-T2V-1.3B-Diffusers, or a weight file",
+            folder.display()
+        );
+    }
+    Folder::open(folder).with_context(|| format!("cannot use the model {}", folder.display()))
+}
+
+/// The last part of the path.
+fn folder_name(folder: &Path) -> String {
+    let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let name = whole
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_else(|| "wan".into())
+}
+
+/// Reads a model of the family that ships onto `device`, after its hash was checked.
+pub(crate) fn load_mini(source: &ModelSource, device: &Device) -> Result<Mini> {
     match source {
         ModelSource::Embedded => {
             verify(MINI_WEIGHTS, MINI_SHA256).context(
@@ -56,7 +105,7 @@ pub(crate) fn load(source: &ModelSource, device: &Device) -> Result<Mini> {
             )?;
             Ok(Mini::from_bytes(MINI_WEIGHTS, device)?)
         }
-        ModelSource::File(path) => {
+        ModelSource::Path(path) => {
             let failed = || format!("cannot use the model {}", path.display());
             let bytes = read(path)?;
             for hash_file in hash_files(path) {
@@ -74,7 +123,7 @@ pub(crate) fn load(source: &ModelSource, device: &Device) -> Result<Mini> {
 fn read(path: &Path) -> Result<Vec<u8>> {
     if path.is_dir() {
         bail!(
-            "the model {} is a folder: give a weight file, such as model.safetensors in it",
+            "the model {} is a folder: this needs a weight file of {MINI}, such as model.safetensors in it",
             path.display()
         );
     }
@@ -120,9 +169,9 @@ mod tests {
         assert_eq!("kinora-mini".parse(), Ok(ModelSource::Embedded));
         assert_eq!(
             "m.safetensors".parse(),
-            Ok(ModelSource::File("m.safetensors".into()))
+            Ok(ModelSource::Path("m.safetensors".into()))
         );
-        assert_eq!("runs/a/m".parse(), Ok(ModelSource::File("runs/a/m".into())));
+        assert_eq!("runs/a/m".parse(), Ok(ModelSource::Path("runs/a/m".into())));
         let error = "kinora-maxi".parse::<ModelSource>().unwrap_err();
         assert!(
             error.contains("kinora-maxi") && error.contains("known is kinora-mini"),

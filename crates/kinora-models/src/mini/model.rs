@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
+use kinora_sampling::Sampler;
 use serde::{Deserialize, Serialize};
 use tokenizers::Tokenizer;
 
@@ -20,11 +21,16 @@ use super::plate::{COVERAGE, Picture, Plate, PlateSize, Props};
 use super::text::{TextEncoder, tokenize};
 use super::transformer::{Channels, Context, PreparedContext, Transformer};
 use crate::weights::{self, Storage, TensorMap, Values};
-use crate::{ClipShape, Description, Error, VideoModel, Window};
+use crate::{ClipShape, Defaults, Description, Error, KnownFrames, Sizes, VideoModel, Window};
 
 const LEXICON_TENSOR: &str = "lexicon.pictures";
 /// One for each size that the model makes, numbered.
 const BACKDROP_TENSORS: &str = "backdrops.";
+/// Shift of the noise levels at which the family is sampled best.
+const SHIFT: f32 = 4.0;
+/// Length of a clip where nothing is said.
+const SECONDS: usize = 4;
+
 /// The one entry of the file's metadata: one, because their order in a file is not settled.
 const METADATA: &str = "kinora-mini";
 
@@ -41,6 +47,19 @@ struct Metadata<'a> {
     places: Cow<'a, [NamedPlace]>,
     /// As the `tokenizers` library writes it.
     tokenizer: String,
+}
+
+/// What is taken where nothing is said.
+fn defaults(frames_per_second: usize) -> Defaults {
+    Defaults {
+        sampler: Sampler::Euler,
+        steps: 24,
+        guidance: 4.0,
+        shift: SHIFT,
+        negative: String::new(),
+        size: [704, 384],
+        frames: SECONDS * frames_per_second,
+    }
 }
 
 /// All that gradient descent trains.
@@ -167,7 +186,10 @@ impl Mini {
             window: config.window,
             overlap: 1,
             frames_per_second: config.frames_per_second,
-            sizes: config.sizes.clone(),
+            sizes: Sizes::Listed(config.sizes.clone()),
+            max_frames: None,
+            known_frames: KnownFrames::Any,
+            defaults: defaults(config.frames_per_second),
         };
         Self {
             parts,
@@ -452,7 +474,7 @@ impl VideoModel for Mini {
         })
     }
 
-    fn velocity(&self, window: Window<'_>, text: &Script) -> Tensor<5> {
+    fn velocity(&self, window: Window<'_>, text: &Script) -> Result<Tensor<5>, Error> {
         let frames_per_latent = self.config().autoencoder.patch_frames as f32;
         let told = window.first_latent_frame.min(LATEST_WINDOW);
         let clock_secs: Vec<f32> = (0..window.timesteps.len())
@@ -463,20 +485,20 @@ impl VideoModel for Mini {
         let [_, _, frames, rows, columns] = window.latents.dims();
         let grid = [frames, rows, columns];
         let condition = self.condition(text.stage.as_ref(), window.first_latent_frame, grid);
-        self.networks().transformer.forward(
+        Ok(self.networks().transformer.forward(
             window.latents,
             condition,
             window.timesteps,
             &clock_secs,
             &text.context,
-        )
+        ))
     }
 
-    fn encode_frames(&self, video: Tensor<5>) -> Tensor<5> {
-        self.networks().autoencoder.encode(video)
+    fn encode_frames(&self, video: Tensor<5>) -> Result<Tensor<5>, Error> {
+        Ok(self.networks().autoencoder.encode(video))
     }
 
-    fn decode_step(&self, latents: Tensor<5>, state: &mut DecodeState) -> Tensor<5> {
-        self.networks().autoencoder.decode_step(latents, state)
+    fn decode_step(&self, latents: Tensor<5>, state: &mut DecodeState) -> Result<Tensor<5>, Error> {
+        Ok(self.networks().autoencoder.decode_step(latents, state))
     }
 }

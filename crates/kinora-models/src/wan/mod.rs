@@ -1,5 +1,6 @@
 //! Wan 2.1 and 2.2, the open video models of the Wan team (Wan et al., 2025; Apache-2.0): networks that read
-//! weights as people have them (see [`weights`]) and give what diffusers gives.
+//! weights as people have them (see [`weights`]) and give what diffusers gives, and [`WanModel`], which puts them
+//! together.
 //!
 //! | network | upstream |
 //! | --- | --- |
@@ -8,6 +9,7 @@
 //! | [`autoencoder`] | diffusers 0.42, `models/autoencoders/autoencoder_kl_wan.py` |
 //! | [`text`] | transformers 5.24, `models/umt5/modeling_umt5.py` |
 //! | [`image`] | transformers 5.24, `models/clip/modeling_clip.py` |
+//! | [`model`], [`prompt`] | diffusers 0.42, `pipelines/wan/pipeline_wan.py` |
 //!
 //! `bench/parity/` makes small checkpoints with these libraries; the tests compare with what they gave.
 
@@ -15,7 +17,12 @@ mod attention;
 pub mod autoencoder;
 mod condition;
 pub mod config;
+pub mod folder;
 pub mod image;
+pub mod memory;
+pub mod model;
+pub mod parts;
+pub mod prompt;
 pub mod text;
 pub mod transformer;
 pub mod vace;
@@ -23,7 +30,11 @@ pub mod weights;
 
 pub use autoencoder::{Autoencoder, DecodeState, EncodeState};
 pub use config::{AutoencoderConfig, ImageConfig, TextConfig, TransformerConfig, VaceConfig};
+pub use folder::Folder;
 pub use image::ImageEncoder;
+pub use model::{WanModel, WanText};
+pub use parts::Part;
+pub use prompt::{PromptTokenizer, TEXT_TOKENS};
 pub use text::TextEncoder;
 pub use transformer::{Context, Transformer};
 pub use vace::{Control, VaceContext, VaceTransformer};

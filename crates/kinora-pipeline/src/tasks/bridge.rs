@@ -53,9 +53,9 @@ pub fn bridge<M: VideoModel>(
     let before = whole_latents(before, frames_before(about), stride);
     let mut latent_frames: Vec<LatentFrame> = Vec::new();
     if let Some((first, rest)) = before.split_first() {
-        latent_frames.push(LatentFrame::Known(encode::first(model, first, device)));
+        latent_frames.push(LatentFrame::Known(encode::first(model, first, device)?));
         for (i, frames) in rest.chunks_exact(stride).enumerate() {
-            let latents = encode::middle(model, &before[i * stride], frames, device);
+            let latents = encode::middle(model, &before[i * stride], frames, device)?;
             latent_frames.push(LatentFrame::Known(latents));
         }
     }
@@ -85,7 +85,7 @@ pub fn bridge<M: VideoModel>(
         for latent in 0..about.overlap.max(1) {
             let from = skipped + latent * stride;
             let group: Vec<Frame> = (from..from + stride).map(|i| at(i).clone()).collect();
-            let latents = encode::middle(model, at(from.saturating_sub(1)), &group, device);
+            let latents = encode::middle(model, at(from.saturating_sub(1)), &group, device)?;
             latent_frames.push(LatentFrame::Known(latents));
         }
         frames = 1 + (latent_frames.len() - 1) * stride;

@@ -4,11 +4,16 @@ use burn::tensor::{Device, Tensor};
 use kinora_media::Frame;
 use kinora_models::VideoModel;
 
+use crate::Error;
 use crate::frames::tensor_from_frames;
 
 /// The latent frame that begins a clip: one frame.
-pub(super) fn first<M: VideoModel>(model: &M, frame: &Frame, device: &Device) -> Tensor<5> {
-    model.encode_frames(tensor_from_frames(std::slice::from_ref(frame), device))
+pub(super) fn first<M: VideoModel>(
+    model: &M,
+    frame: &Frame,
+    device: &Device,
+) -> Result<Tensor<5>, Error> {
+    Ok(model.encode_frames(tensor_from_frames(std::slice::from_ref(frame), device))?)
 }
 
 /// A latent frame in the middle of a clip: as many frames as the model's temporal stride. `before` is the frame before them,
@@ -18,9 +23,8 @@ pub(super) fn middle<M: VideoModel>(
     before: &Frame,
     frames: &[Frame],
     device: &Device,
-) -> Tensor<5> {
+) -> Result<Tensor<5>, Error> {
     let clip: Vec<Frame> = std::iter::once(before).chain(frames).cloned().collect();
-    model
-        .encode_frames(tensor_from_frames(&clip, device))
-        .narrow(2, 1, 1)
+    let latents = model.encode_frames(tensor_from_frames(&clip, device))?;
+    Ok(latents.narrow(2, 1, 1))
 }

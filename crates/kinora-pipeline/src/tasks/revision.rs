@@ -125,10 +125,10 @@ impl<M: VideoModel> Layout for Revision<'_, M> {
             };
         }
         let latents = match (&frames[..], before) {
-            ([only], None) => encode::first(self.model, only, &self.device),
+            ([only], None) => encode::first(self.model, only, &self.device)?,
             (frames, before) => {
                 let before = before.unwrap_or_else(|| frames[0].clone());
-                encode::middle(self.model, &before, frames, &self.device)
+                encode::middle(self.model, &before, frames, &self.device)?
             }
         };
         Ok(LatentFrame::Noised {

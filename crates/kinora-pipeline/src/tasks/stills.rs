@@ -52,11 +52,11 @@ pub fn stills<M: VideoModel>(
             return Err(Error::PicturesTooNear { stride });
         }
         let (latents, held) = match index {
-            0 => (encode::first(model, picture, device), 0..1),
+            0 => (encode::first(model, picture, device)?, 0..1),
             _ => {
                 let group = vec![picture.clone(); stride];
                 let held = (index - 1) * stride + 1..(index * stride + 1).min(frames);
-                (encode::middle(model, picture, &group, device), held)
+                (encode::middle(model, picture, &group, device)?, held)
             }
         };
         layout[index] = LatentFrame::Known(latents);

@@ -6,7 +6,10 @@
 use std::cell::RefCell;
 
 use burn::tensor::Tensor;
-use kinora_models::{ClipShape, Description, Error as ModelError, VideoModel, Window};
+use kinora_models::{
+    ClipShape, Defaults, Description, Error as ModelError, KnownFrames, Sizes, VideoModel, Window,
+};
+use kinora_sampling::Sampler;
 
 /// A window that the model was asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,7 +41,18 @@ impl Straight {
                 window: 5,
                 overlap: 1,
                 frames_per_second: 12,
-                sizes: vec![[32, 16]],
+                sizes: Sizes::Listed(vec![[32, 16]]),
+                max_frames: None,
+                known_frames: KnownFrames::Any,
+                defaults: Defaults {
+                    sampler: Sampler::Euler,
+                    steps: 6,
+                    guidance: 1.0,
+                    shift: 2.0,
+                    negative: String::new(),
+                    size: [32, 16],
+                    frames: 48,
+                },
             },
             broken: None,
             lighter: 0.0,
@@ -69,13 +83,13 @@ impl VideoModel for Straight {
         Ok(())
     }
 
-    fn velocity(&self, window: Window<'_>, (): &()) -> Tensor<5> {
+    fn velocity(&self, window: Window<'_>, (): &()) -> Result<Tensor<5>, ModelError> {
         self.seen.borrow_mut().push(Seen {
             first_latent_frame: window.first_latent_frame,
             timesteps: window.timesteps.to_vec(),
         });
         if let Some(broken) = self.broken {
-            return window.latents.zeros_like() + broken;
+            return Ok(window.latents.zeros_like() + broken);
         }
         // x = (1 − σ)·target + σ·noise, so noise − target = (x − target) / σ.
         let frames = window.timesteps.iter().enumerate().map(|(i, &sigma)| {
@@ -86,32 +100,38 @@ impl VideoModel for Straight {
             let goal = columns.reshape([1, 1, 1, 1, width]) + target(window.first_latent_frame + i);
             (x - goal) / sigma.max(1e-3)
         });
-        Tensor::cat(frames.collect(), 2)
+        Ok(Tensor::cat(frames.collect(), 2))
     }
 
-    fn encode_frames(&self, video: Tensor<5>) -> Tensor<5> {
+    fn encode_frames(&self, video: Tensor<5>) -> Result<Tensor<5>, ModelError> {
         let [_, channels, frames, height, width] = video.dims();
         let (rows, columns) = (height / 4, width / 4);
         let latents = (frames - 1) / 4;
         let padding = video.clone().narrow(2, 0, 1).repeat_dim(2, 3);
-        Tensor::cat(vec![padding, video], 2)
+        let latents = Tensor::cat(vec![padding, video], 2)
             .reshape([channels * (latents + 1), 4, rows, 4, columns * 4])
             .mean_dim(3)
             .mean_dim(1)
             .reshape([channels * (latents + 1) * rows, columns, 4])
             .mean_dim(2)
-            .reshape([1, channels, latents + 1, rows, columns])
+            .reshape([1, channels, latents + 1, rows, columns]);
+        Ok(latents)
     }
 
-    fn decode_step(&self, latents: Tensor<5>, decoded: &mut usize) -> Tensor<5> {
+    fn decode_step(
+        &self,
+        latents: Tensor<5>,
+        decoded: &mut usize,
+    ) -> Result<Tensor<5>, ModelError> {
         let frames = if *decoded == 0 { 1 } else { 4 };
         *decoded += 1;
         let [_, channels, _, rows, columns] = latents.dims();
-        latents
+        let frames = latents
             .reshape([channels, rows, 1, columns, 1])
             .expand([channels, rows, 4, columns, 4])
             .reshape([1, channels, 1, 4 * rows, 4 * columns])
             .repeat_dim(2, frames)
-            .add_scalar(self.lighter)
+            .add_scalar(self.lighter);
+        Ok(frames)
     }
 }

@@ -56,6 +56,7 @@ fn a_report_holds_every_figure_and_survives_json() {
         clips: 2,
         prompts: &EVERYDAY_PROMPTS[..1],
         sampling: Sampling {
+            sampler: kinora_sampling::Sampler::Euler,
             seed: 3,
             steps: 1,
             guidance: 1.0,

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use kinora_media::FrameRate;
+use kinora_sampling::Sampler;
 
 use crate::device::DeviceChoice;
 use crate::generate::{values, words};
 use crate::weights::ModelSource;
 
-/// Shift of the noise levels at which the mini family is sampled best.
+/// Shift of the noise levels at which the mini family is evaluated.
 pub(super) const SHIFT: f32 = 4.0;
 
 /// Shared by `generate`, `extend`, `fill` and their like.
@@ -27,7 +28,7 @@ pub(crate) struct MakeArgs {
     pub(crate) preview: bool,
 
     /// Size in pixels; even sides from 64 to 4096 [default: that of the given clip or picture, else
-    /// 704x384]. The nearest shape that the model makes is fitted to it.
+    /// the model's]. The nearest shape that the model makes is fitted to it.
     #[arg(help_heading = "Clip", long, value_name = "WxH", value_parser = values::size)]
     pub(crate) size: Option<[u32; 2]>,
     /// Frames per second of the file, 1 to 120 [default: that of the given clip, else the model's].
@@ -51,21 +52,27 @@ pub(crate) struct MakeArgs {
     /// Seed; the same seed gives the same clip [default: random, and told at the end]
     #[arg(help_heading = "Sampling", long, value_name = "N")]
     pub(crate) seed: Option<u64>,
-    /// Steps of the sampler, 1 to 200; more take longer and look better, up to a point.
-    #[arg(help_heading = "Sampling", long, value_name = "N", default_value_t = 24, value_parser = values::steps)]
-    pub(crate) steps: usize,
-    /// How closely to follow the prompt, 0 to 30; 1 is no guidance.
-    #[arg(help_heading = "Sampling", long, value_name = "X", default_value_t = 4.0, value_parser = values::guidance)]
-    pub(crate) guidance: f32,
-    /// Where the steps go, 0.1 to 100: above 1 more of them settle what is seen, below 1 its details.
-    #[arg(help_heading = "Sampling", long, value_name = "X", default_value_t = SHIFT, value_parser = values::shift)]
-    pub(crate) shift: f32,
-    /// What is not to be seen.
-    #[arg(help_heading = "Sampling", long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = values::negative)]
-    pub(crate) negative: String,
+    /// How the flow is solved: euler, unipc or dpm++ [default: the model's]
+    #[arg(help_heading = "Sampling", long, value_name = "NAME")]
+    pub(crate) sampler: Option<Sampler>,
+    /// Steps of the sampler, 1 to 200; more take longer and look better, up to a point [default: the
+    /// model's, 24 for kinora-mini]
+    #[arg(help_heading = "Sampling", long, value_name = "N", value_parser = values::steps)]
+    pub(crate) steps: Option<usize>,
+    /// How closely to follow the prompt, 0 to 30; 1 is no guidance [default: the model's]
+    #[arg(help_heading = "Sampling", long, value_name = "X", value_parser = values::guidance)]
+    pub(crate) guidance: Option<f32>,
+    /// Where the steps go, 0.1 to 100: above 1 more of them settle what is seen, below 1 its details
+    /// [default: the model's]
+    #[arg(help_heading = "Sampling", long, value_name = "X", value_parser = values::shift)]
+    pub(crate) shift: Option<f32>,
+    /// What is not to be seen [default: the model's, nothing for kinora-mini]
+    #[arg(help_heading = "Sampling", long, value_name = "TEXT", value_parser = values::negative)]
+    pub(crate) negative: Option<String>,
 
-    /// The model: a name that `kinora models` lists, or a weight file.
-    #[arg(help_heading = "Machine", long, value_name = "NAME|FILE", default_value = crate::weights::MINI)]
+    /// The model: a name that `kinora models` lists, a weight file, or a folder with weights of Wan in
+    /// the layout of diffusers.
+    #[arg(help_heading = "Machine", long, value_name = "NAME|PATH", default_value = crate::weights::MINI)]
     pub(crate) model: ModelSource,
     /// Where to compute: cpu, cuda, cuda:N, vulkan or metal.
     #[arg(
@@ -75,6 +82,9 @@ pub(crate) struct MakeArgs {
         default_value = "cpu"
     )]
     pub(crate) device: DeviceChoice,
+    /// Begin even if the model seems to need more memory than is free.
+    #[arg(help_heading = "Machine", long)]
+    pub(crate) ignore_memory: bool,
     /// Where finished windows are kept until the file is done, so that the same command goes on after
     /// it was cut off [default: a folder for the user's data]
     #[arg(help_heading = "Machine", long, value_name = "FOLDER")]

@@ -6,6 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::generate::values;
+use crate::models::ModelsArgs;
 
 mod data;
 mod make;
@@ -109,7 +110,7 @@ pub(crate) enum Command {
     Train(TrainArgs),
     /// Measure a model: autoencoder, judged clips, and a sheet to look at.
     Evaluate(EvaluateArgs),
-    /// List the models that this program knows.
+    /// List the models that this program knows, or tell of one.
     Models(ModelsArgs),
     /// Tell what the machine offers: processor level, threads, memory, devices.
     Info,
@@ -152,20 +153,6 @@ pub(crate) struct InspectArgs {
     /// The clip or picture.
     pub(crate) file: PathBuf,
     /// Print one JSON object.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// What `kinora models` takes.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "EXAMPLES:\n  kinora models\n  kinora models --json | jq .[].sha256\n  kinora models --subjects | grep bear"
-)]
-pub(crate) struct ModelsArgs {
-    /// List the subjects that a prompt can name instead.
-    #[arg(long)]
-    pub(crate) subjects: bool,
-    /// Print a JSON array.
     #[arg(long)]
     pub(crate) json: bool,
 }

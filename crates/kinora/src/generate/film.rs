@@ -47,6 +47,7 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
                 let frames = match length {
                     Length::Picture => 1,
                     Length::Seconds(secs) => self.plan.model_frames(*secs),
+                    Length::Default => self.model.description().defaults.frames,
                 };
                 if pictures.is_empty() {
                     fit = Fit::Cover;

@@ -4,6 +4,7 @@ mod clip;
 mod film;
 mod given;
 mod keep;
+pub(crate) mod memory_plan;
 mod pace;
 mod plan;
 mod recipe;
@@ -15,16 +16,19 @@ pub(crate) mod values;
 pub(crate) mod words;
 
 pub(crate) use keep::{About, about, default_dir, find};
-pub(crate) use request::Request;
+pub(crate) use request::Asked;
 
 use std::time::Instant;
 
 use anyhow::Result;
+use burn::tensor::Device;
 use kinora_models::VideoModel;
 
 use crate::args::Global;
+use crate::device::DeviceChoice;
 use crate::error::{Stopped, StoppedInSession};
 use crate::progress::Progress;
+use crate::weights::Model;
 use crate::{interrupt, output, weights};
 
 use clip::Clip;
@@ -33,18 +37,49 @@ use keep::Kept;
 use pace::Pace;
 use plan::Plan;
 use report::Outcome;
+use request::Request;
 
 /// Makes a clip and tells what was made.
-pub(crate) fn run(mut request: Request, global: &Global) -> Result<()> {
+pub(crate) fn run(asked: Asked, global: &Global) -> Result<()> {
     let started = Instant::now();
     interrupt::install()?;
-    let mut progress = Progress::start(global, "loading");
-    let device = request.device.open()?;
-    let model = weights::load(&request.model, &device)?;
+    let progress = Progress::start(global, "loading");
+    let device = asked.device().open()?;
+    let model = weights::open(asked.model(), &device)?;
+    let run = Run {
+        global,
+        device: &device,
+        progress,
+        started,
+    };
+    match model {
+        Model::Mini(model) => make(&*model, asked, run),
+        Model::Wan(model) => make(&*model, asked, run),
+    }
+}
+
+/// What a clip is made with, whatever the model.
+struct Run<'a> {
+    global: &'a Global,
+    device: &'a Device,
+    progress: Progress,
+    started: Instant,
+}
+
+fn make<M: VideoModel>(model: &M, asked: Asked, run: Run<'_>) -> Result<()> {
+    let Run {
+        global,
+        device,
+        mut progress,
+        started,
+    } = run;
+    let about = model.description();
+    // What a GPU has is not known here.
+    let minds_memory = !asked.ignores_memory() && matches!(asked.device(), DeviceChoice::Cpu);
+    let mut request = Request::resolve(asked, about)?;
     let load_time = started.elapsed();
     interrupt::check()?;
 
-    let about = model.description();
     let plan = Plan::new(&request, about)?;
     let task = request.task.recipe()?;
     let mut kept = keep::open(&mut request, &plan, about, &task)?;
@@ -66,21 +101,25 @@ pub(crate) fn run(mut request: Request, global: &Global) -> Result<()> {
     progress.show("reading", 0.0, None);
     let made = (|| {
         let stage = Stage {
-            model: &model,
+            model,
             request: &request,
             plan: &plan,
-            device: &device,
+            device,
             go_on: || !interrupt::requested(),
         };
         let film = stage.film()?;
+        if minds_memory {
+            let longest = film.takes.iter().map(|take| take.frames).max();
+            memory_plan::check(model, &plan, longest.unwrap_or(0))?;
+        }
         let frames = film.reel.frames();
         let recipe = recipe::recipe(&request, &plan, about, &task, frames);
         let mut clip = Clip::open(&request, plan.rates.file, frames, recipe)?;
         let mut pace = Pace::new(film.takes.iter().map(|take| take.frames).sum());
         let made = kinora_pipeline::make(
-            &model,
+            model,
             film,
-            &device,
+            device,
             kept.as_mut().map(|kept| &mut kept.session),
             |event| {
                 let (stage, fraction, left) = pace.update(event);

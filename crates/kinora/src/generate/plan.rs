@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use kinora_media::FrameRate;
-use kinora_models::Description;
+use kinora_models::{Description, Sizes};
 use kinora_pipeline::Rates;
 
 use super::request::Request;
@@ -19,7 +19,7 @@ impl Plan {
     pub(crate) fn new(request: &Request, about: &Description) -> Result<Self> {
         let model = FrameRate::whole(about.frames_per_second as u32)?;
         Ok(Self {
-            native_size: nearest_shape(&about.sizes, request.size).with_context(|| {
+            native_size: native_size(&about.sizes, request.size).with_context(|| {
                 format!("the model {} says no sizes: it cannot be used", about.name)
             })?,
             rates: Rates {
@@ -38,6 +38,30 @@ impl Plan {
     pub(crate) fn file_frames(&self, secs: f64) -> u64 {
         ((secs * self.rates.file.as_f64()).round() as u64).max(1)
     }
+}
+
+/// What the model makes for a file of `size`.
+fn native_size(sizes: &Sizes, size: [u32; 2]) -> Option<[usize; 2]> {
+    match sizes {
+        Sizes::Listed(sizes) => nearest_shape(sizes, size),
+        Sizes::Multiples { of, area } => Some(fitting_multiple(size, *of, *area)),
+    }
+}
+
+/// `size` with sides that are multiples, made smaller where it has more pixels than `area`.
+fn fitting_multiple(size: [u32; 2], of: usize, area: usize) -> [usize; 2] {
+    let size = size.map(f64::from);
+    let shrink = (area as f64 / (size[0] * size[1])).sqrt().min(1.0);
+    let multiple = |side: f64| ((side * shrink / of as f64).round() as usize).max(1) * of;
+    let [mut width, mut height] = size.map(multiple);
+    // Rounding up may have made it too large.
+    while width * height > area && width.max(height) > of {
+        match width >= height {
+            true => width -= of,
+            false => height -= of,
+        }
+    }
+    [width, height]
 }
 
 /// The size whose shape is nearest to `size`; of two as near the larger one.
@@ -65,5 +89,20 @@ mod tests {
         assert_eq!(nearest_shape(&sizes, [512, 480]), Some([128, 128]));
         assert_eq!(nearest_shape(&sizes, [64, 4096]), Some([96, 176]));
         assert_eq!(nearest_shape(&[], [64, 64]), None);
+    }
+
+    #[test]
+    fn any_shape_is_made_within_the_area() {
+        let fit = |size| fitting_multiple(size, 16, 832 * 480);
+        assert_eq!(fit([832, 480]), [832, 480]);
+        assert_eq!(fit([1920, 1080]), [832, 480]);
+        assert_eq!(fit([480, 832]), [480, 832]);
+        assert_eq!(fit([256, 256]), [256, 256]);
+        assert_eq!(fit([100, 70]), [96, 64]);
+        for size in [[64, 4096], [4096, 64], [4096, 4096], [700, 698], [64, 64]] {
+            let [width, height] = fit(size);
+            assert!(width * height <= 832 * 480, "{size:?}: {width}x{height}");
+            assert_eq!((width % 16, height % 16), (0, 0));
+        }
     }
 }

@@ -21,6 +21,7 @@ pub(crate) fn recipe(
         "prompt": request.prompt,
         "negative": request.negative,
         "seed": request.sampling.seed,
+        "sampler": request.sampling.sampler.name(),
         "steps": request.sampling.steps,
         "guidance": decimal(request.sampling.guidance),
         "shift": decimal(request.sampling.shift),

@@ -67,6 +67,7 @@ impl Outcome<'_> {
             "prompt": request.prompt,
             "negative": request.negative,
             "seed": request.sampling.seed,
+            "sampler": request.sampling.sampler.name(),
             "steps": request.sampling.steps,
             "guidance": decimal(request.sampling.guidance),
             "shift": decimal(request.sampling.shift),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use kinora_media::{FrameRate, Quality, SinkOptions, open_sink};
+use kinora_models::Description;
 use kinora_pipeline::Sampling;
 
 use super::given::Given;
@@ -17,11 +18,6 @@ use crate::args::{
 use crate::device::DeviceChoice;
 use crate::name;
 use crate::weights::ModelSource;
-
-/// Seconds of a clip when nothing is said.
-const DEFAULT_SECONDS: f64 = 4.0;
-/// Size of a clip when nothing is said and nothing given.
-const DEFAULT_SIZE: [u32; 2] = [704, 384];
 
 /// A clip to be made.
 #[derive(Debug)]
@@ -40,7 +36,6 @@ pub(crate) struct Request {
     pub(crate) sampling: Sampling,
     /// Whether nothing was said of the seed, so that any will do.
     pub(crate) seed_is_drawn: bool,
-    pub(crate) model: ModelSource,
     pub(crate) device: DeviceChoice,
     pub(crate) session_dir: Option<PathBuf>,
     /// The session that is to be gone on with.
@@ -50,8 +45,9 @@ pub(crate) struct Request {
     pub(crate) note: Option<String>,
 }
 
-/// What a verb asks for, before names and sizes are settled.
-struct Asked {
+/// What a verb asks for, before the model that will do it is known.
+#[derive(Debug)]
+pub(crate) struct Asked {
     task: Task,
     prompt: String,
     note: Option<String>,
@@ -60,7 +56,7 @@ struct Asked {
     make: MakeArgs,
 }
 
-impl Request {
+impl Asked {
     /// `kinora generate`
     ///
     /// # Errors
@@ -69,7 +65,7 @@ impl Request {
     pub(crate) fn generate(args: GenerateArgs) -> Result<Self> {
         let length = length(args.make.output.as_deref(), args.seconds)?;
         let pictures = Task::pictures(args.image, args.keyframe, args.last_image, length)?;
-        Self::resolve(Asked {
+        Ok(Self {
             task: Task::Generate { length, pictures },
             name: args.prompt.clone(),
             prompt: args.prompt,
@@ -88,7 +84,7 @@ impl Request {
             length: Length::Picture,
             pictures: Vec::new(),
         };
-        Self::resolve(Asked {
+        Ok(Self {
             task,
             name: args.prompt.clone(),
             prompt: args.prompt,
@@ -105,7 +101,7 @@ impl Request {
     pub(crate) fn extend(args: ExtendArgs) -> Result<Self> {
         let clip = Given::open_clip(args.clip)?;
         let (prompt, note) = prompt(args.prompt, &[&clip]);
-        Self::resolve(Asked {
+        Ok(Self {
             name: format!("{} extended", clip.stem()),
             task: Task::Extend {
                 clip,
@@ -135,7 +131,7 @@ impl Request {
             },
             _ => bail!("say what is to be filled: --from and --to, or --mask"),
         };
-        Self::resolve(Asked {
+        Ok(Self {
             name,
             task,
             prompt,
@@ -151,7 +147,7 @@ impl Request {
     /// As [`generate`](Self::generate).
     pub(crate) fn remix(args: RemixArgs) -> Result<Self> {
         let clip = Given::open(args.clip)?;
-        Self::resolve(Asked {
+        Ok(Self {
             name: format!("{} remixed", clip.stem()),
             task: Task::Remix {
                 clip,
@@ -171,7 +167,7 @@ impl Request {
     pub(crate) fn loop_clip(args: LoopArgs) -> Result<Self> {
         let clip = Given::open_clip(args.clip)?;
         let (prompt, note) = prompt(args.prompt, &[&clip]);
-        Self::resolve(Asked {
+        Ok(Self {
             name: format!("{} loop", clip.stem()),
             task: Task::Loop {
                 clip,
@@ -192,7 +188,7 @@ impl Request {
         let first = Given::open_clip(args.first)?;
         let second = Given::open_clip(args.second)?;
         let (prompt, note) = prompt(args.prompt, &[&first, &second]);
-        Self::resolve(Asked {
+        Ok(Self {
             name: format!("{} {}", first.stem(), second.stem()),
             task: Task::Blend {
                 first,
@@ -218,7 +214,7 @@ impl Request {
             .unwrap_or_default()
             .to_string_lossy();
         let prompts: Vec<&str> = shots.iter().map(|shot| shot.prompt.as_str()).collect();
-        Self::resolve(Asked {
+        Ok(Self {
             name: stem.into_owned(),
             prompt: prompts.join(" / "),
             task: Task::Storyboard(shots),
@@ -227,7 +223,29 @@ impl Request {
         })
     }
 
-    fn resolve(asked: Asked) -> Result<Self> {
+    /// The model that is asked.
+    pub(crate) fn model(&self) -> &ModelSource {
+        &self.make.model
+    }
+
+    /// Where it is to compute.
+    pub(crate) fn device(&self) -> DeviceChoice {
+        self.make.device
+    }
+
+    /// Whether the work begins however little memory there is.
+    pub(crate) fn ignores_memory(&self) -> bool {
+        self.make.ignore_memory
+    }
+}
+
+impl Request {
+    /// What was asked means this to the model.
+    ///
+    /// # Errors
+    ///
+    /// An output that could not be written later, and settings that contradict each other.
+    pub(crate) fn resolve(asked: Asked, about: &Description) -> Result<Self> {
         let Asked {
             mut task,
             prompt,
@@ -252,26 +270,34 @@ impl Request {
                 .iter_mut()
                 .for_each(|shot| shot.prompt = complete(&shot.prompt));
         }
+        let defaults = &about.defaults;
+        if let Task::Generate { length, .. } = &mut task
+            && *length == Length::Default
+        {
+            let secs = defaults.frames as f64 / about.frames_per_second as f64;
+            *length = Length::Seconds(secs);
+        }
+        let size = make.size.or_else(|| given_size(&task));
         let request = Self {
             prompt: complete(&prompt),
-            size: make.size.unwrap_or_else(|| default_size(&task)),
+            size: size.unwrap_or(defaults.size.map(|side| side as u32)),
             fps: make.fps.or_else(|| task.main_clip().and_then(Given::fps)),
             preview: make.preview.then(|| name::preview_of(&output)),
             output,
             note,
             task,
-            negative: make.negative,
+            negative: make.negative.unwrap_or_else(|| defaults.negative.clone()),
             overwrite: make.force,
             quality: Quality::new(make.quality)?,
             seed_is_drawn: make.seed.is_none(),
             sampling: Sampling {
                 // Short enough to be typed again.
                 seed: make.seed.unwrap_or_else(|| rand::random::<u32>().into()),
-                steps: make.steps,
-                guidance: make.guidance,
-                shift: make.shift,
+                sampler: make.sampler.unwrap_or(defaults.sampler),
+                steps: make.steps.unwrap_or(defaults.steps),
+                guidance: make.guidance.unwrap_or(defaults.guidance),
+                shift: make.shift.unwrap_or(defaults.shift),
             },
-            model: make.model,
             device: make.device,
             session_dir: make.session_dir,
             session: make.session,
@@ -347,12 +373,12 @@ fn ending(task: &Task) -> &'static str {
     }
 }
 
-fn default_size(task: &Task) -> [u32; 2] {
+fn given_size(task: &Task) -> Option<[u32; 2]> {
     match task {
-        Task::Generate { pictures, .. } => pictures
-            .first()
-            .map_or(DEFAULT_SIZE, |(_, picture)| picture.video_size()),
-        task => task.main_clip().map_or(DEFAULT_SIZE, Given::size),
+        Task::Generate { pictures, .. } => {
+            pictures.first().map(|(_, picture)| picture.video_size())
+        }
+        task => task.main_clip().map(Given::size),
     }
 }
 
@@ -371,7 +397,7 @@ fn length(output: Option<&Path>, seconds: Option<f64>) -> Result<Length> {
              picture per frame",
             output.display()
         ),
-        (None, seconds) => Ok(Length::Seconds(seconds.unwrap_or(DEFAULT_SECONDS))),
+        (None, seconds) => Ok(seconds.map_or(Length::Default, Length::Seconds)),
     }
 }
 
@@ -383,7 +409,7 @@ mod tests {
     fn a_jpeg_is_one_picture() {
         let length = |name: &'static str, seconds| length(Some(Path::new(name)), seconds);
         assert_eq!(length("a.JPG", None).unwrap(), Length::Picture);
-        assert_eq!(length("a.mp4", None).unwrap(), Length::Seconds(4.0));
+        assert_eq!(length("a.mp4", None).unwrap(), Length::Default);
         assert_eq!(length("a.png", Some(2.0)).unwrap(), Length::Seconds(2.0));
         let error = length("a.jpg", Some(2.0)).unwrap_err().to_string();
         assert!(error.contains("leave out --seconds"), "{error}");

@@ -17,6 +17,8 @@ pub(crate) enum Length {
     Picture,
     /// As many frames as fit.
     Seconds(f64),
+    /// As long as the model's clips are.
+    Default,
 }
 
 /// When a given picture is seen.
@@ -79,6 +81,8 @@ impl Task {
         let mut pictures = Vec::new();
         let secs = match length {
             Length::Seconds(secs) => secs,
+            // What is too late for the model's clips is refused when they are laid out.
+            Length::Default => f64::INFINITY,
             Length::Picture if image.is_none() && keyframes.is_empty() && last_image.is_none() => {
                 0.0
             }

@@ -1,4 +1,4 @@
-//! `kinora models`: what this program can draw with.
+//! The model inside the program.
 
 use anyhow::Result;
 use burn::module::Module;
@@ -6,51 +6,49 @@ use burn::tensor::Device;
 use kinora_models::VideoModel;
 use kinora_models::mini::Mini;
 use kinora_models::mini::lexicon::Entry;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::args::ModelsArgs;
 use crate::output;
 use crate::weights::{self, MINI, MINI_LICENCE, ModelSource};
 
-/// Lists the models.
-pub(crate) fn run(args: &ModelsArgs) -> Result<()> {
-    let model = weights::load(&ModelSource::Embedded, &Device::flex())?;
-    if args.subjects {
-        return subjects(&model, args.json);
-    }
+/// The model, after its hash was checked.
+pub(super) fn load() -> Result<Mini> {
+    weights::load_mini(&ModelSource::Embedded, &Device::flex())
+}
+
+/// What it is, for programs.
+pub(super) fn to_json(model: &Mini) -> Value {
     let about = model.description();
-    let parameters = model.networks().num_params();
-    if args.json {
-        let models = json!([{
-            "name": MINI,
-            "version": about.name,
-            "sha256": about.hash,
-            "sizes": about.sizes,
-            "fps": about.frames_per_second,
-            "parameters": parameters,
-            "subjects": nameable(&model).count(),
-            "licence": MINI_LICENCE,
-        }]);
-        return output::print(&serde_json::to_string_pretty(&models)?);
-    }
-    let sizes: Vec<String> = about
-        .sizes
-        .iter()
-        .map(|[w, h]| format!("{w}x{h}"))
-        .collect();
-    output::print(&format!(
+    json!({
+        "name": MINI,
+        "version": about.name,
+        "sha256": about.hash,
+        "sizes": model.config().sizes,
+        "fps": about.frames_per_second,
+        "parameters": model.networks().num_params(),
+        "subjects": nameable(model).count(),
+        "licence": MINI_LICENCE,
+    })
+}
+
+/// What it is, for people.
+pub(super) fn to_text(model: &Mini) -> String {
+    let about = model.description();
+    let sizes = model.config().sizes.iter();
+    let sizes: Vec<String> = sizes.map(|[w, h]| format!("{w}x{h}")).collect();
+    format!(
         "{MINI} ({})\n  parameters  {:.1} million\n  makes       {} at {} frames/s\n  knows       {} subjects by name\n  licence     {MINI_LICENCE}\n  sha256      {}",
         about.name,
-        parameters as f64 / 1e6,
+        model.networks().num_params() as f64 / 1e6,
         sizes.join(", "),
         about.frames_per_second,
-        nameable(&model).count(),
+        nameable(model).count(),
         about.hash,
-    ))
+    )
 }
 
 /// Lists what the model knows by name, one a line.
-fn subjects(model: &Mini, json: bool) -> Result<()> {
+pub(super) fn subjects(model: &Mini, json: bool) -> Result<()> {
     if json {
         let entries: Vec<&Entry> = nameable(model).collect();
         return output::print(&serde_json::to_string_pretty(&entries)?);

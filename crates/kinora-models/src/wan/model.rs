@@ -1,0 +1,283 @@
+//! The family behind the seam to the pipeline: text to video of Wan 2.1 and 2.2, and TI2V with a first picture.
+//!
+//! Follows `WanPipeline` of diffusers 0.42, `pipelines/wan/pipeline_wan.py`. The networks are loaded when they are asked
+//! for, and of the large ones (text encoder, transformers) never two at a time: memory holds the largest stage, not their
+//! sum.
+
+use std::sync::{Mutex, MutexGuard};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use kinora_kernels::Precision;
+
+use super::autoencoder::{Autoencoder, DecodeState};
+use super::folder::Folder;
+use super::memory;
+use super::prompt::{PromptTokenizer, TEXT_TOKENS};
+use super::text::TextEncoder;
+use super::transformer::{Context, Transformer};
+use crate::{Description, Error, StageMemory, VideoModel, Window};
+
+/// What a network calls pure noise.
+const NOISE: f64 = 1000.0;
+
+/// An encoded prompt.
+#[derive(Debug)]
+pub struct WanText {
+    /// `[1, TEXT_TOKENS, d_model]`, zeros after the prompt's end.
+    embedding: Tensor<3>,
+    /// Of the transformer that was asked last: it has keys and values for every block, which all steps share.
+    context: Mutex<Option<(Expert, Context)>>,
+}
+
+/// Which of at most two transformers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expert {
+    /// The only one, or the one for high noise levels.
+    First,
+    /// The one for low noise levels.
+    Second,
+}
+
+impl Expert {
+    fn part(self) -> &'static str {
+        match self {
+            Self::First => "transformer",
+            Self::Second => "transformer_2",
+        }
+    }
+}
+
+/// The one large network that is in memory.
+#[derive(Debug)]
+enum Large {
+    Text(Box<(PromptTokenizer, TextEncoder)>),
+    Transformer(Expert, Box<Transformer>),
+}
+
+/// A folder with Wan's weights, see the [module](self).
+#[derive(Debug)]
+pub struct WanModel {
+    folder: Folder,
+    description: Description,
+    device: Device,
+    precision: Precision,
+    large: Mutex<Option<Large>>,
+    autoencoder: Mutex<Option<Autoencoder>>,
+}
+
+impl WanModel {
+    /// Opens a folder; weights are read when they are needed. `name` is shown to people. Products of the text encoder
+    /// and the transformer are made in `precision`, those of the autoencoder in f32, as upstream advises.
+    pub fn new(folder: Folder, name: &str, device: &Device, precision: Precision) -> Self {
+        let temporal_stride = folder.autoencoder.temporal_stride();
+        let description = Description {
+            name: name.to_owned(),
+            hash: folder.mark.clone(),
+            latent_channels: folder.autoencoder.z_dim,
+            spatial_stride: folder.autoencoder.spatial_stride(),
+            temporal_stride,
+            window: 1 + (folder.max_frames() - 1).div_ceil(temporal_stride),
+            overlap: 0,
+            frames_per_second: folder.frames_per_second(),
+            sizes: folder.sizes(),
+            max_frames: Some(folder.max_frames()),
+            known_frames: folder.known_frames(),
+            defaults: folder.defaults(),
+        };
+        Self {
+            folder,
+            description,
+            device: device.clone(),
+            precision,
+            large: Mutex::default(),
+            autoencoder: Mutex::default(),
+        }
+    }
+
+    /// Configurations and files.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Does something with the text encoder, which is loaded if it is not there.
+    fn with_text<T>(
+        &self,
+        work: impl FnOnce(&PromptTokenizer, &TextEncoder) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut large = lock(&self.large);
+        if !matches!(&*large, Some(Large::Text(_))) {
+            // Whatever else was there goes first.
+            *large = None;
+            let folder = self.folder.part("text_encoder");
+            let vocabulary = self.folder.text.vocab_size;
+            let tokenizer = PromptTokenizer::read(&self.folder.part("tokenizer"), vocabulary)?;
+            let encoder = TextEncoder::load(&folder, &self.device, self.precision)?;
+            *large = Some(Large::Text(Box::new((tokenizer, encoder))));
+        }
+        match &*large {
+            Some(Large::Text(text)) => work(&text.0, &text.1),
+            _ => unreachable!("the text encoder was loaded above"),
+        }
+    }
+
+    /// Does something with a transformer, which is loaded if it is not there.
+    fn with_transformer<T>(
+        &self,
+        expert: Expert,
+        work: impl FnOnce(&Transformer) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut large = lock(&self.large);
+        if !matches!(&*large, Some(Large::Transformer(loaded, _)) if *loaded == expert) {
+            *large = None;
+            let folder = self.folder.part(expert.part());
+            let transformer = Transformer::load(&folder, &self.device, self.precision)?;
+            *large = Some(Large::Transformer(expert, Box::new(transformer)));
+        }
+        match &*large {
+            Some(Large::Transformer(_, transformer)) => work(transformer),
+            _ => unreachable!("the transformer was loaded above"),
+        }
+    }
+
+    /// Does something with the autoencoder, which is small and stays once it was loaded.
+    fn with_autoencoder<T>(
+        &self,
+        work: impl FnOnce(&Autoencoder) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut autoencoder = lock(&self.autoencoder);
+        if autoencoder.is_none() {
+            let folder = self.folder.part("vae");
+            *autoencoder = Some(Autoencoder::load(&folder, &self.device, Precision::F32)?);
+        }
+        match &*autoencoder {
+            Some(autoencoder) => work(autoencoder),
+            None => unreachable!("the autoencoder was loaded above"),
+        }
+    }
+
+    /// One number for each latent channel.
+    fn per_channel(&self, values: &[f32]) -> Tensor<5> {
+        let data = TensorData::new(values.to_vec(), [1, values.len(), 1, 1, 1]);
+        Tensor::from_data(data, &self.device)
+    }
+
+    fn mean(&self) -> Tensor<5> {
+        self.per_channel(&self.folder.autoencoder.latents_mean)
+    }
+
+    fn deviation(&self) -> Tensor<5> {
+        self.per_channel(&self.folder.autoencoder.latents_std)
+    }
+
+    /// The transformer for a window whose noisiest frame is told this timestep.
+    fn expert(&self, noisiest: f32) -> Expert {
+        match self.folder.boundary {
+            Some(boundary) if noisiest < boundary => Expert::Second,
+            _ => Expert::First,
+        }
+    }
+
+    /// Timesteps as the transformer takes them: one where all frames agree, else one for each frame.
+    fn timesteps(&self, parts: &[f32]) -> Result<Tensor<2>, Error> {
+        let is_even = parts.iter().all(|part| part == &parts[0]);
+        if !is_even && !self.folder.timestep_per_frame {
+            return Err(Error::Inputs(
+                "this model has one noise level for all frames; Wan-AI/Wan2.2-TI2V-5B-Diffusers takes a first picture",
+            ));
+        }
+        let told = if is_even { &parts[..1] } else { parts };
+        // In f64, so that whole timesteps stay whole.
+        let told: Vec<f32> = told
+            .iter()
+            .map(|&part| (f64::from(part) * NOISE) as f32)
+            .collect();
+        let shape = [1, told.len()];
+        Ok(Tensor::from_data(
+            TensorData::new(told, shape),
+            &self.device,
+        ))
+    }
+}
+
+/// A lock that a panic elsewhere does not spoil: what it guards is whole or absent.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+impl VideoModel for WanModel {
+    type Text = WanText;
+    type DecodeState = DecodeState;
+
+    fn description(&self) -> &Description {
+        &self.description
+    }
+
+    fn memory(&self, size: [usize; 2], frames: usize) -> Vec<StageMemory> {
+        memory::stages(&self.folder, size, frames).to_vec()
+    }
+
+    fn encode_text(&self, prompt: &str) -> Result<WanText, Error> {
+        let embedding = self.with_text(|tokenizer, encoder| {
+            let ids = tokenizer.tokenize(prompt)?;
+            // Padding is not looked at, so it need not be computed either.
+            let mask = vec![true; ids.len()];
+            encoder.forward(&[ids], &[mask])
+        })?;
+        let [_, tokens, channels] = embedding.dims();
+        let padding = Tensor::zeros([1, TEXT_TOKENS - tokens, channels], &self.device);
+        let embedding = match tokens {
+            TEXT_TOKENS => embedding,
+            _ => Tensor::cat(vec![embedding, padding], 1),
+        };
+        Ok(WanText {
+            embedding,
+            context: Mutex::default(),
+        })
+    }
+
+    fn velocity(&self, window: Window<'_>, text: &WanText) -> Result<Tensor<5>, Error> {
+        let timesteps = self.timesteps(window.timesteps)?;
+        let noisiest = window.timesteps.iter().copied().fold(0.0, f32::max);
+        let expert = self.expert(noisiest);
+        let mut context = lock(&text.context);
+        // Freed before the next transformer comes.
+        context.take_if(|(of, _)| *of != expert);
+        self.with_transformer(expert, |transformer| {
+            let (_, context) = match &mut *context {
+                Some(context) => context,
+                empty => {
+                    let prepared = transformer.prepare(text.embedding.clone(), None)?;
+                    empty.insert((expert, prepared))
+                }
+            };
+            transformer.forward(window.latents, &timesteps, context)
+        })
+    }
+
+    fn end_sampling(&self) {
+        *lock(&self.large) = None;
+    }
+
+    /// Frames that do not fill the last latent frame are filled up with the last of them.
+    fn encode_frames(&self, video: Tensor<5>) -> Result<Tensor<5>, Error> {
+        let [_, _, frames, ..] = video.dims();
+        let stride = self.description.temporal_stride;
+        let missing = (stride - frames.saturating_sub(1) % stride) % stride;
+        let video = match missing {
+            0 => video,
+            _ => {
+                let last = video.clone().narrow(2, frames - 1, 1);
+                Tensor::cat(vec![video, last.repeat_dim(2, missing)], 2)
+            }
+        };
+        let latents = self.with_autoencoder(|autoencoder| autoencoder.encode(video))?;
+        Ok((latents - self.mean()) / self.deviation())
+    }
+
+    fn decode_step(&self, latents: Tensor<5>, state: &mut DecodeState) -> Result<Tensor<5>, Error> {
+        let latents = latents * self.deviation() + self.mean();
+        self.with_autoencoder(|autoencoder| autoencoder.decode_step(latents, state))
+    }
+}

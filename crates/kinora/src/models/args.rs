@@ -1,0 +1,45 @@
+//! What `kinora models` is told.
+
+use clap::{Args, Subcommand};
+
+use crate::weights::ModelSource;
+
+const EXAMPLES: &str = "\
+EXAMPLES:
+  kinora models
+  kinora models --json | jq .[].sha256
+  kinora models --subjects | grep bear
+  kinora models info path/to/Wan2.1-T2V-1.3B-Diffusers";
+
+/// What `kinora models` takes.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub(crate) struct ModelsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<ModelsCommand>,
+    /// List the subjects that a prompt can name instead.
+    #[arg(long)]
+    pub(crate) subjects: bool,
+    /// Print a JSON array.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `kinora models` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// List the models that are there.
+    List {
+        /// Print a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tell what a model makes, and the memory that it needs.
+    Info {
+        /// A name that `kinora models` lists, or a folder.
+        model: ModelSource,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
