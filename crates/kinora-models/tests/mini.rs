@@ -369,7 +369,7 @@ fn a_named_place_reaches_the_denoiser() {
             timesteps: &[0.7, 0.7],
             first_latent_frame: 0,
         };
-        model.velocity(window, &text(place))
+        model.velocity(window, &text(place)).unwrap()
     };
     let change = velocity("beach") - velocity("sea");
     assert!(change.abs().max().into_scalar::<f32>() > 1e-3);
