@@ -4,10 +4,11 @@
 //! each network is widest.
 
 use super::folder::Folder;
+use super::parts::Part;
 use super::prompt::TEXT_TOKENS;
 use crate::StageMemory;
 
-/// Networks are held and run in f32.
+/// Networks run in f32; so are the weights of convolutions. Those of linear layers stay as they are stored.
 const BYTES: u64 = 4;
 /// Clips are sampled with a prompt and a negative one.
 const PROMPTS: u64 = 2;
@@ -22,14 +23,14 @@ const FULL_TENSORS: u64 = 5;
 const TAIL: u64 = 2;
 
 /// Text, sampling and decoding of a clip of `frames` frames of `size` (`[width, height]` in pixels).
+///
+/// Weights are bytes of a mapped file where they stay as they are stored: a system that is short of memory drops them, and
+/// then each step reads them again.
 pub fn stages(folder: &Folder, size: [usize; 2], frames: usize) -> [StageMemory; 3] {
-    let stage = |stage, numbers: [u64; 2]| {
-        let [weights, working] = numbers.map(|numbers| numbers.saturating_mul(BYTES));
-        StageMemory {
-            stage,
-            weights,
-            working,
-        }
+    let stage = |stage, [weights, numbers]: [u64; 2]| StageMemory {
+        stage,
+        weights,
+        working: numbers.saturating_mul(BYTES),
     };
     [
         stage("text", text(folder)),
@@ -38,18 +39,26 @@ pub fn stages(folder: &Folder, size: [usize; 2], frames: usize) -> [StageMemory;
     ]
 }
 
-fn elements(folder: &Folder, part: &str) -> u64 {
-    let part = folder.parts.iter().find(|found| found.name == part);
-    part.map_or(0, |part| part.elements)
+fn part<'a>(folder: &'a Folder, name: &str) -> Option<&'a Part> {
+    folder.parts.iter().find(|found| found.name == name)
 }
 
+/// Bytes of a part as it is stored.
+fn stored(folder: &Folder, name: &str) -> u64 {
+    part(folder, name).map_or(0, |part| part.bytes)
+}
+
+/// Bytes of a part, and numbers beside it.
 fn text(folder: &Folder) -> [u64; 2] {
     let config = &folder.text;
     let [width, hidden, heads] = [config.d_model, config.d_ff, config.num_heads].map(|n| n as u64);
     let tokens = TEXT_TOKENS as u64;
-    // The embedding stays in the file.
+    // Of the embedding only the rows of a prompt's tokens are read.
     let embedding = config.vocab_size as u64 * width;
-    let weights = elements(folder, "text_encoder").saturating_sub(embedding);
+    let weights = part(folder, "text_encoder").map_or(0, |part| {
+        let others = part.elements.saturating_sub(embedding) as f64 / part.elements.max(1) as f64;
+        (part.bytes as f64 * others) as u64
+    });
     let scores = 3 * heads * tokens * tokens;
     [
         weights,
@@ -67,7 +76,7 @@ fn sampling(folder: &Folder, size: [usize; 2], frames: usize) -> [u64; 2] {
         .div_ceil(folder.autoencoder.temporal_stride());
     let tokens = (latent_frames * (size[0] / stride / columns) * (size[1] / stride / rows)) as u64;
     // Of two experts one is in memory.
-    let weights = elements(folder, "transformer");
+    let weights = stored(folder, "transformer");
     let living = tokens * (WIDE_TENSORS * width + HIDDEN_TENSORS * hidden);
     [weights, contexts(folder) + living]
 }
@@ -91,5 +100,6 @@ fn decode(folder: &Folder, size: [usize; 2]) -> [u64; 2] {
     // Each smaller size has twice the channels on a quarter of the places: half, and all of them together as much again.
     let tails = 2 * convolutions * TAIL * frame;
     let living = FULL_TENSORS * frames * frame;
-    [elements(folder, "vae"), contexts(folder) + tails + living]
+    let weights = part(folder, "vae").map_or(0, |part| part.elements.saturating_mul(BYTES));
+    [weights, contexts(folder) + tails + living]
 }
