@@ -19,12 +19,17 @@ pub(crate) struct StoppedInSession {
     pub(crate) windows: usize,
 }
 
+/// The same, with something to go on from.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped; the same command goes on from here")]
+pub(crate) struct Paused;
+
 /// What shells report of a program that was interrupted.
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Prints `error` with its causes, and says how the program ends.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    if error.is::<Stopped>() || error.is::<StoppedInSession>() {
+    if error.is::<Stopped>() || error.is::<StoppedInSession>() || error.is::<Paused>() {
         eprintln!("{error}");
         return ExitCode::from(INTERRUPTED);
     }

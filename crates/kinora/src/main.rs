@@ -7,6 +7,7 @@ mod device;
 mod error;
 mod evaluate;
 mod generate;
+mod hub;
 mod info;
 mod inspect;
 mod interrupt;
@@ -62,7 +63,7 @@ fn dispatch(command: Command, global: &Global) -> Result<()> {
         Command::Data { command } => data::run(&command, global),
         Command::Train(args) => train::run(&args),
         Command::Evaluate(args) => evaluate::run(&args, global),
-        Command::Models(args) => models::run(&args),
+        Command::Models(args) => models::run(args, global),
         Command::Info => info::run(),
         Command::Completions { shell } => completions::run(shell),
     }

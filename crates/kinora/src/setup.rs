@@ -1,5 +1,7 @@
 //! What holds for the whole process: logging, threads, processor level. The only place that reads the environment.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, bail};
 use kinora_kernels::cpu;
 use tracing::level_filters::LevelFilter;
@@ -8,6 +10,46 @@ use crate::args::Global;
 
 /// Lowers the processor level, never raises it.
 const CPU_VARIABLE: &str = "KINORA_CPU";
+/// The hub where nothing else is said.
+const HUB: &str = "https://huggingface.co";
+
+/// Where models are fetched from and to, by the variables that all tools of Hugging Face read.
+#[derive(Debug)]
+pub(crate) struct HubSettings {
+    /// Folder of the cache.
+    pub(crate) cache: PathBuf,
+    /// Address of the hub.
+    pub(crate) endpoint: String,
+    /// Who asks.
+    pub(crate) token: Option<String>,
+    /// Whether the network is not to be used.
+    pub(crate) is_offline: bool,
+}
+
+/// # Errors
+///
+/// No variable says where the cache is, and there is no home folder.
+pub(crate) fn hub() -> Result<HubSettings> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let folder = |name: &str| variable(name).map(PathBuf::from);
+    let home = folder("HF_HOME")
+        .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("huggingface")))
+        .or_else(|| Some(std::env::home_dir()?.join(".cache/huggingface")))
+        .context("there is no home folder to keep models in: set HF_HOME")?;
+    let text = |name: &str| variable(name).map(|value| value.to_string_lossy().trim().to_owned());
+    let token_file = || std::fs::read_to_string(home.join("token")).ok();
+    Ok(HubSettings {
+        cache: folder("HF_HUB_CACHE").unwrap_or_else(|| home.join("hub")),
+        endpoint: text("HF_ENDPOINT").unwrap_or_else(|| HUB.to_owned()),
+        token: text("HF_TOKEN")
+            .or_else(token_file)
+            .map(|token| token.trim().to_owned())
+            .filter(|token| !token.is_empty()),
+        is_offline: text("HF_HUB_OFFLINE").is_some_and(|value| {
+            ["1", "true", "yes", "on"].contains(&value.to_lowercase().as_str())
+        }),
+    })
+}
 
 /// Logs to stderr, as much as was asked for.
 pub(crate) fn logging(global: &Global) {

@@ -10,6 +10,9 @@ use kinora_models::mini::Mini;
 use kinora_models::wan::{Folder, WanModel};
 use kinora_models::weights::sha256;
 
+use crate::hub::{Cache, Repository};
+use crate::setup;
+
 /// The name of the model inside the program.
 pub(crate) const MINI: &str = "kinora-mini";
 /// Under which its weights may be used.
@@ -62,6 +65,10 @@ impl FromStr for ModelSource {
 /// Opens the model for `device`.
 pub(crate) fn open(source: &ModelSource, device: &Device) -> Result<Model> {
     match source {
+        ModelSource::Path(path) if !path.exists() => match cached(path)? {
+            Some((repository, folder)) => open_folder(&folder, &repository.to_string(), device),
+            None => Ok(Model::Mini(Box::new(load_mini(source, device)?))),
+        },
         ModelSource::Path(folder) if folder.is_dir() => {
             open_folder(folder, &folder_name(folder), device)
         }
@@ -85,6 +92,33 @@ pub(crate) fn wan_folder(folder: &Path) -> Result<Folder> {
         );
     }
     Folder::open(folder).with_context(|| format!("cannot use the model {}", folder.display()))
+}
+
+/// What was fetched under this name, if it looks like one of the hub.
+///
+/// # Errors
+///
+/// It looks like one, but is not there.
+pub(crate) fn cached(path: &Path) -> Result<Option<(Repository, PathBuf)>> {
+    let is_file = path
+        .extension()
+        .is_some_and(|ending| ending == "safetensors");
+    let Some(repository) = path
+        .to_str()
+        .and_then(|text| text.parse().ok())
+        .filter(|_| !is_file)
+    else {
+        return Ok(None);
+    };
+    let cache = Cache::new(setup::hub()?.cache);
+    match cache.snapshot(&repository) {
+        Some(snapshot) => Ok(Some((repository, snapshot))),
+        None => bail!(
+            "there is no file or folder {}, and no model of this name in {}: `kinora models pull {repository}` fetches it",
+            path.display(),
+            cache.root().display()
+        ),
+    }
 }
 
 /// The last part of the path.

@@ -70,8 +70,8 @@ pub(crate) struct MakeArgs {
     #[arg(help_heading = "Sampling", long, value_name = "TEXT", value_parser = values::negative)]
     pub(crate) negative: Option<String>,
 
-    /// The model: a name that `kinora models` lists, a weight file, or a folder with weights of Wan in
-    /// the layout of diffusers.
+    /// The model: a name that `kinora models` lists, such as kinora-mini or one that was fetched, a
+    /// weight file, or a folder with weights of Wan in the layout of diffusers.
     #[arg(help_heading = "Machine", long, value_name = "NAME|PATH", default_value = crate::weights::MINI)]
     pub(crate) model: ModelSource,
     /// Where to compute: cpu, cuda, cuda:N, vulkan or metal.

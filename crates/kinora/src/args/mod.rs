@@ -26,7 +26,8 @@ const ABOUT: &str = "An open, self-hosted Sora: a sentence in, a video out";
 
 const LONG_ABOUT: &str = "\
 Kinora makes videos from sentences, on your own machine. The model is part of the program: there is \
-nothing to download and nothing leaves the machine.";
+nothing to download and nothing leaves the machine. Larger open models can be fetched: see `kinora \
+models --help`.";
 
 const EXAMPLES: &str = "\
 EXAMPLES:
@@ -36,7 +37,9 @@ EXAMPLES:
   kinora inspect fox.mp4
 
 ENVIRONMENT:
-  KINORA_CPU  lowers the instruction level: portable, neon, avx2, avx512, avx512bf16 or amx";
+  KINORA_CPU             lowers the instruction level: portable, neon, avx2, avx512, avx512bf16 or amx
+  HF_HOME, HF_HUB_CACHE  where fetched models lie, as for all tools of Hugging Face
+  HF_ENDPOINT, HF_TOKEN  another hub than huggingface.co, and who asks";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -110,7 +113,8 @@ pub(crate) enum Command {
     Train(TrainArgs),
     /// Measure a model: autoencoder, judged clips, and a sheet to look at.
     Evaluate(EvaluateArgs),
-    /// List the models that this program knows, or tell of one.
+    /// List the models that are there, fetch others, remove them.
+    #[command(long_about = crate::models::LONG_ABOUT)]
     Models(ModelsArgs),
     /// Tell what the machine offers: processor level, threads, memory, devices.
     Info,

@@ -2,14 +2,22 @@
 
 use clap::{Args, Subcommand};
 
+use crate::hub::Repository;
 use crate::weights::ModelSource;
+
+pub(crate) const LONG_ABOUT: &str = "\
+List the models that are there, fetch others, remove them.
+
+kinora-mini is part of the program. Others are fetched into the cache that all tools of Hugging Face \
+share (HF_HOME), and work without network from then on.";
 
 const EXAMPLES: &str = "\
 EXAMPLES:
   kinora models
   kinora models --json | jq .[].sha256
   kinora models --subjects | grep bear
-  kinora models info path/to/Wan2.1-T2V-1.3B-Diffusers";
+  kinora models pull Wan-AI/Wan2.1-T2V-1.3B-Diffusers
+  kinora models info Wan-AI/Wan2.1-T2V-1.3B-Diffusers";
 
 /// What `kinora models` takes.
 #[derive(Debug, Args)]
@@ -41,5 +49,21 @@ pub(crate) enum ModelsCommand {
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
+    },
+    /// Fetch a model; a download that was stopped goes on.
+    Pull {
+        /// OWNER/NAME on the hub, such as Wan-AI/Wan2.1-T2V-1.3B-Diffusers.
+        repository: Repository,
+        /// Do not ask whether its licence is accepted.
+        #[arg(long)]
+        accept_licence: bool,
+    },
+    /// Remove a model that was fetched.
+    Rm {
+        /// OWNER/NAME on the hub.
+        repository: Repository,
+        /// Do not ask.
+        #[arg(short, long)]
+        yes: bool,
     },
 }
