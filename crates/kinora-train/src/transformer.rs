@@ -252,7 +252,7 @@ fn export(
                 sampler: model.description().defaults.sampler,
                 seed: index as u64,
                 steps: 16,
-                guidance: 4.0,
+                guidance: model.description().defaults.guidance,
                 shift: config.shift,
             },
         };

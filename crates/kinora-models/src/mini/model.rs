@@ -54,7 +54,7 @@ fn defaults(frames_per_second: usize) -> Defaults {
     Defaults {
         sampler: Sampler::Euler,
         steps: 24,
-        guidance: 4.0,
+        guidance: 2.5,
         shift: SHIFT,
         negative: String::new(),
         size: [704, 384],

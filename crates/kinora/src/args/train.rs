@@ -81,7 +81,7 @@ pub(crate) struct EvaluateArgs {
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = values::steps)]
     pub(crate) steps: usize,
     /// How closely to follow the prompt, 0 to 30.
-    #[arg(long, value_name = "X", default_value_t = 4.0, value_parser = values::guidance)]
+    #[arg(long, value_name = "X", default_value_t = 2.5, value_parser = values::guidance)]
     pub(crate) guidance: f32,
     /// Where the steps go, 0.1 to 100: above 1 more of them settle what is seen, below 1 its details.
     #[arg(long, value_name = "X", default_value_t = SHIFT, value_parser = values::shift)]
