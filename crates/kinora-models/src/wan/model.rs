@@ -77,7 +77,8 @@ impl WanModel {
             spatial_stride: folder.autoencoder.spatial_stride(),
             temporal_stride,
             window: 1 + (folder.max_frames() - 1).div_ceil(temporal_stride),
-            overlap: 0,
+            // A given picture is seen beside what is made.
+            overlap: 1,
             frames_per_second: folder.frames_per_second(),
             sizes: folder.sizes(),
             max_frames: Some(folder.max_frames()),
