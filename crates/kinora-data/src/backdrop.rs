@@ -50,17 +50,8 @@ pub fn backdrop(spec: &SceneSpec, size: BackdropSize) -> Result<Vec<u8>> {
         orbit: x,
         focus: (0.5 * layout.width, 0.5 * layout.height),
     };
-    let site = Site {
-        width: layout.width,
-        height: layout.height,
-        horizon: layout.horizon,
-        foot: layout.foot,
-        scale: layout.scale,
-        palette: &palette,
-        seed: spec.look_seed,
-        subject_x: spec.x * layout.width,
-        views: &[(beside(-margin), 0.0), (beside(margin), 0.0)],
-    };
+    let views = [(beside(-margin), 0.0), (beside(margin), 0.0)];
+    let site = Site::new(spec, &layout, &palette, &views);
     let layers = background::paint(spec.background, &site);
     let mut picture = vec![0; wide * size.height * 4];
     for layer in layers.iter().filter(|layer| !layer.plan.is_in_front) {

@@ -87,17 +87,7 @@ impl<'a> Renderer<'a> {
         let layout = Layout::new(spec, options.width, options.height);
         let palette = Palette::new(spec.time, spec.weather, spec.look_seed);
         let views = views(spec, &layout, options);
-        let site = Site {
-            width: layout.width,
-            height: layout.height,
-            horizon: layout.horizon,
-            foot: layout.foot,
-            scale: layout.scale,
-            palette: &palette,
-            seed: spec.look_seed,
-            subject_x: spec.x * layout.width,
-            views: &views,
-        };
+        let site = Site::new(spec, &layout, &palette, &views);
         let layers = background::paint(spec.background, &site);
 
         let mut shot = Shot {

@@ -52,17 +52,7 @@ pub fn unipc_schedule(steps: usize, shift: f64) -> Schedule {
     {
         *first -= BELOW_ONE;
     }
-    Schedule {
-        timesteps: sigmas
-            .iter()
-            .map(|sigma| (sigma * TIMESTEPS).trunc() as f32)
-            .collect(),
-        sigmas: sigmas
-            .iter()
-            .map(|sigma| *sigma as f32)
-            .chain([0.0])
-            .collect(),
-    }
+    at_whole_timesteps(&sigmas)
 }
 
 /// Levels of [`DpmPlusPlus`](crate::DpmPlusPlus): diffusers 0.42, `DPMSolverMultistepScheduler.set_timesteps` with flow
@@ -71,16 +61,16 @@ pub fn dpm_schedule(steps: usize, shift: f64) -> Schedule {
     let kept = linspace(1.0, 1.0 / TIMESTEPS, steps + 1, steps).skip(1);
     let mut sigmas: Vec<f64> = kept.map(|kept| shifted(1.0 - kept, shift)).collect();
     sigmas.reverse();
+    at_whole_timesteps(&sigmas)
+}
+
+/// `sigmas` and then 0, told by their timesteps without fractions.
+fn at_whole_timesteps(sigmas: &[f64]) -> Schedule {
+    let whole = |sigma: &f64| (sigma * TIMESTEPS).trunc() as f32;
+    let levels = sigmas.iter().map(|sigma| *sigma as f32);
     Schedule {
-        timesteps: sigmas
-            .iter()
-            .map(|sigma| (sigma * TIMESTEPS).trunc() as f32)
-            .collect(),
-        sigmas: sigmas
-            .iter()
-            .map(|sigma| *sigma as f32)
-            .chain([0.0])
-            .collect(),
+        timesteps: sigmas.iter().map(whole).collect(),
+        sigmas: levels.chain([0.0]).collect(),
     }
 }
 

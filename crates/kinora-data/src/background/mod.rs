@@ -14,9 +14,10 @@ pub(crate) use water::bubbles;
 use crate::camera::View;
 use crate::canvas::{Area, Canvas, noise_2d};
 use crate::layer::{Depth, Layer, LayerPlan};
+use crate::layout::Layout;
 use crate::palette::{Palette, Rgb, mix, scale};
 use crate::rng::Rng;
-use crate::scene::Background;
+use crate::scene::{Background, SceneSpec};
 
 /// Where the parts of a background go, and what can be seen of them. Lengths are in sides of the smaller frame edge.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +59,27 @@ pub(crate) fn paint(background: Background, site: &Site) -> Vec<Layer> {
     layers
 }
 
-impl Site<'_> {
+impl<'a> Site<'a> {
+    /// The place of a scene, laid out for a frame.
+    pub(crate) fn new(
+        spec: &SceneSpec,
+        layout: &Layout,
+        palette: &'a Palette,
+        views: &'a [(View, f32)],
+    ) -> Self {
+        Self {
+            width: layout.width,
+            height: layout.height,
+            horizon: layout.horizon,
+            foot: layout.foot,
+            scale: layout.scale,
+            palette,
+            seed: spec.look_seed,
+            subject_x: spec.x * layout.width,
+            views,
+        }
+    }
+
     /// Paints one layer between two heights of the world, as wide as the views see.
     fn layer(
         &self,
