@@ -75,6 +75,14 @@ pub enum Error {
         /// What was asked for.
         required: String,
     },
+    /// Parts of a model are missing, or could be several files.
+    #[error("parts of the model {model} are missing:{problems}")]
+    Parts {
+        /// What was given.
+        model: PathBuf,
+        /// All of them, and where they were looked for.
+        problems: Box<PartProblems>,
+    },
     /// A configuration is none of the model family.
     #[error("{path}: {reason}")]
     Config {
@@ -128,6 +136,32 @@ pub enum Error {
     /// The tokenizer failed.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
+}
+
+/// Why the parts of a model are not complete.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PartProblems {
+    /// Each part with what is wrong.
+    pub lines: Vec<String>,
+    /// Folders that were looked into.
+    pub places: Vec<PathBuf>,
+    /// Weight files there that cannot be read, and why.
+    pub unread: Vec<(PathBuf, String)>,
+}
+
+impl fmt::Display for PartProblems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.lines {
+            write!(f, "\n  {line}")?;
+        }
+        for place in &self.places {
+            write!(f, "\n  looked into {}", place.display())?;
+        }
+        for (_, reason) in &self.unread {
+            write!(f, "\n  not read: {reason}")?;
+        }
+        Ok(())
+    }
 }
 
 /// How the tensors of a checkpoint differ from those that a network needs, each with its name.

@@ -7,9 +7,10 @@ use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use kinora_kernels::Precision;
 use kinora_models::mini::Mini;
-use kinora_models::wan::{Folder, WanModel};
+use kinora_models::wan::{Checkpoint, Folder, WanModel};
 use kinora_models::weights::sha256;
 
+use crate::args::PartArgs;
 use crate::hub::{Cache, Repository};
 use crate::setup;
 
@@ -63,35 +64,73 @@ impl FromStr for ModelSource {
 }
 
 /// Opens the model for `device`.
-pub(crate) fn open(source: &ModelSource, device: &Device) -> Result<Model> {
-    match source {
-        ModelSource::Path(path) if !path.exists() => match cached(path)? {
-            Some((repository, folder)) => open_folder(&folder, &repository.to_string(), device),
-            None => Ok(Model::Mini(Box::new(load_mini(source, device)?))),
-        },
-        ModelSource::Path(folder) if folder.is_dir() => {
-            open_folder(folder, &folder_name(folder), device)
+pub(crate) fn open(source: &ModelSource, parts: &PartArgs, device: &Device) -> Result<Model> {
+    match find(source)? {
+        Place::Wan { path, name } => {
+            let opened = wan(&path, parts)?;
+            let model = WanModel::new(opened, &name, device, Precision::Bf16);
+            Ok(Model::Wan(Box::new(model)))
         }
-        other => Ok(Model::Mini(Box::new(load_mini(other, device)?))),
+        Place::Mini => {
+            if let Some(flag) = parts.first_flag() {
+                bail!(
+                    "{flag} is for models of Wan, and {MINI} has no such part: leave it out, or give a transformer of Wan \
+                     with --model"
+                );
+            }
+            Ok(Model::Mini(Box::new(load_mini(source, device)?)))
+        }
     }
 }
 
-fn open_folder(folder: &Path, name: &str, device: &Device) -> Result<Model> {
-    let opened = wan_folder(folder)?;
-    let model = WanModel::new(opened, name, device, Precision::Bf16);
-    Ok(Model::Wan(Box::new(model)))
+/// Where a model is, and of which family.
+pub(crate) enum Place {
+    /// The family that ships.
+    Mini,
+    /// A folder, or a file of a transformer.
+    Wan { path: PathBuf, name: String },
 }
 
-/// Configurations and headers of a folder with weights of Wan.
-pub(crate) fn wan_folder(folder: &Path) -> Result<Folder> {
-    if !folder.join("model_index.json").is_file() {
-        bail!(
-            "the folder {} holds no model_index.json: give a folder in the layout of diffusers, such as one of \
-             Wan2.1-T2V-1.3B-Diffusers, or a weight file",
-            folder.display()
-        );
+/// # Errors
+///
+/// A name of the hub that was not fetched, and weight files that are damaged.
+pub(crate) fn find(source: &ModelSource) -> Result<Place> {
+    let ModelSource::Path(path) = source else {
+        return Ok(Place::Mini);
+    };
+    if !path.exists() {
+        return Ok(match cached(path)? {
+            Some((repository, path)) => Place::Wan {
+                path,
+                name: repository.to_string(),
+            },
+            None => Place::Mini,
+        });
     }
-    Folder::open(folder).with_context(|| format!("cannot use the model {}", folder.display()))
+    let failed = || format!("cannot use the model {}", path.display());
+    let is_wan = path.is_dir()
+        || !Checkpoint::networks_in(path)
+            .with_context(failed)?
+            .is_empty();
+    Ok(match is_wan {
+        true => Place::Wan {
+            path: path.clone(),
+            name: last_part(path),
+        },
+        false => Place::Mini,
+    })
+}
+
+/// Configurations and headers of a model of Wan.
+pub(crate) fn wan(path: &Path, parts: &PartArgs) -> Result<Folder> {
+    Folder::find(path, &parts.named()).map_err(|error| match error {
+        error @ kinora_models::Error::Parts { .. } => anyhow::Error::new(error).context(format!(
+            "cannot use the model {}: name its parts with --text-encoder FILE, --vae FILE, --tokenizer FILE, and \
+             --low-noise FILE where there are two experts",
+            path.display()
+        )),
+        error => anyhow::Error::new(error).context(format!("cannot use the model {}", path.display())),
+    })
 }
 
 /// What was fetched under this name, if it looks like one of the hub.
@@ -102,7 +141,7 @@ pub(crate) fn wan_folder(folder: &Path) -> Result<Folder> {
 pub(crate) fn cached(path: &Path) -> Result<Option<(Repository, PathBuf)>> {
     let is_file = path
         .extension()
-        .is_some_and(|ending| ending == "safetensors");
+        .is_some_and(|ending| ending == "safetensors" || ending == "gguf");
     let Some(repository) = path
         .to_str()
         .and_then(|text| text.parse().ok())
@@ -122,8 +161,8 @@ pub(crate) fn cached(path: &Path) -> Result<Option<(Repository, PathBuf)>> {
 }
 
 /// The last part of the path.
-fn folder_name(folder: &Path) -> String {
-    let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+fn last_part(path: &Path) -> String {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let name = whole
         .file_name()
         .map(|name| name.to_string_lossy().into_owned());

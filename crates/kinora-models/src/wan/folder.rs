@@ -1,11 +1,11 @@
-//! A pipeline's folder as diffusers saves it: which networks it holds, and how they are meant to be used.
+//! A model as people have it: which networks it is made of, where they lie, and how they are meant to be used.
 //!
-//! Follows `model_index.json` and `scheduler/scheduler_config.json` of `Wan-AI/Wan2.1-T2V-1.3B-Diffusers`,
+//! Folders of diffusers say so themselves; of other files it is told by their tensors. Follows `model_index.json` and `scheduler/scheduler_config.json` of `Wan-AI/Wan2.1-T2V-1.3B-Diffusers`,
 //! `Wan-AI/Wan2.2-T2V-A14B-Diffusers` and `Wan-AI/Wan2.2-TI2V-5B-Diffusers`.
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use kinora_sampling::Sampler;
 use serde::Deserialize;
@@ -14,10 +14,13 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::config::{AutoencoderConfig, TextConfig, TransformerConfig};
+use super::files::{Files, NamedParts, transformer_in};
 use super::parts::Part;
-use super::weights::Checkpoint;
+use super::weights::{Checkpoint, Network};
 use crate::{Defaults, Error, KnownFrames, Sizes};
 
+/// What a folder of diffusers is known by.
+const INDEX: &str = "model_index.json";
 /// Larger than any of the files that are read here.
 const LARGEST_FILE: u64 = 1 << 20;
 
@@ -56,10 +59,10 @@ struct Scheduler {
     shift: Option<f32>,
 }
 
-/// A folder whose configurations fit together.
+/// A model whose parts fit together.
 #[derive(Debug, Clone)]
 pub struct Folder {
-    root: PathBuf,
+    files: Files,
     /// Sizes of the denoiser; both experts have the same.
     pub transformer: TransformerConfig,
     /// Sizes of the autoencoder.
@@ -72,22 +75,22 @@ pub struct Folder {
     pub timestep_per_frame: bool,
     /// Its networks: text encoder, transformers, autoencoder.
     pub parts: Vec<Part>,
-    /// Changes when a weight changes: a hash of all headers and of samples of the values, because hashing 28 GB takes
-    /// minutes.
+    /// Changes when a weight changes: a hash of all names and shapes and of samples of the values, because hashing 28 GB
+    /// takes minutes.
     pub mark: String,
     sampler: Sampler,
     shift: f32,
 }
 
 impl Folder {
-    /// Reads all configurations and the headers of all weights, and no weight.
+    /// Opens a folder in the layout of diffusers: reads all configurations and the headers of all weights, and no weight.
     ///
     /// # Errors
     ///
     /// [`Error::Config`] where the folder is of a pipeline that this program does not run, or its parts do not fit
     /// together; [`Error::Read`], [`Error::Format`] and [`Error::NoWeights`] where a part is missing or damaged.
     pub fn open(root: &Path) -> Result<Self, Error> {
-        let index_path = root.join("model_index.json");
+        let index_path = root.join(INDEX);
         let index: Index = read(&index_path)?;
         let config = |reason: String| Error::Config {
             path: index_path.clone(),
@@ -107,43 +110,122 @@ impl Folder {
                 )));
             }
         };
-        let transformer = TransformerConfig::read(&root.join("transformer"))?;
-        if has_second && TransformerConfig::read(&root.join("transformer_2"))? != transformer {
+        let files = Files::of_diffusers(root, has_second);
+        let sizes = Networks {
+            transformer: TransformerConfig::read(&files.transformer)?,
+            autoencoder: AutoencoderConfig::read(&files.vae)?,
+            text: TextConfig::read(&files.text_encoder)?,
+        };
+        if let Some(second) = &files.low_noise
+            && TransformerConfig::read(second)? != sizes.transformer
+        {
             return Err(config("its two transformers have different sizes".into()));
         }
-        let autoencoder = AutoencoderConfig::read(&root.join("vae"))?;
-        let text = TextConfig::read(&root.join("text_encoder"))?;
-        check_fit(&transformer, &autoencoder, &text).map_err(config)?;
+        check_fit(&sizes).map_err(config)?;
         let (sampler, shift) = scheduler(&root.join("scheduler/scheduler_config.json"))?;
-
-        let mut mark = Sha256::new();
-        let names = ["text_encoder", "transformer"]
-            .into_iter()
-            .chain(has_second.then_some("transformer_2"))
-            .chain(["vae"]);
-        let mut parts = Vec::new();
-        for name in names {
-            // Missing shards and damaged headers are told now, not after minutes of work.
-            Checkpoint::open(&root.join(name))?;
-            parts.push(Part::read(root, name, &mut mark)?);
-        }
-        Ok(Self {
-            root: root.to_owned(),
-            transformer,
-            autoencoder,
-            text,
+        let usage = Usage {
             boundary,
             timestep_per_frame: index.expand_timesteps,
-            parts,
-            mark: mark.finalize().iter().map(|b| format!("{b:02x}")).collect(),
             sampler,
             shift,
+        };
+        Self::with(files, sizes, usage)
+    }
+
+    /// Opens a folder in any layout, or a file of a transformer whose other parts are named or lie around it. Reads headers,
+    /// and no weight.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open) and [`Files::find`].
+    pub fn find(model: &Path, named: &NamedParts) -> Result<Self, Error> {
+        match model.join(INDEX).is_file() {
+            true if *named == NamedParts::default() => Self::open(model),
+            true => Err(Error::Config {
+                path: model.join(INDEX),
+                reason: "the folder holds a whole model: no parts need be named, or give a file of its transformer".into(),
+            }),
+            false => Self::from_files(Files::find(model, named)?),
+        }
+    }
+
+    /// Opens parts that need not say how they are meant to be used: it is told by their sizes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] where they are of a kind that this program does not run, or do not fit together, and what opening
+    /// their files gives.
+    pub fn from_files(files: Files) -> Result<Self, Error> {
+        let config = |reason: String| Error::Config {
+            path: files.transformer.clone(),
+            reason,
+        };
+        if transformer_in(&files.transformer)? == Network::Vace {
+            return Err(config(FILLS.into()));
+        }
+        let open = Checkpoint::open_as;
+        let sizes = Networks {
+            transformer: open(&files.transformer, Network::Transformer)?.transformer_config()?,
+            autoencoder: open(&files.vae, Network::Autoencoder)?.autoencoder_config()?,
+            text: open(&files.text_encoder, Network::TextEncoder)?.text_config()?,
+        };
+        if sizes.transformer.in_channels > sizes.transformer.channels_out() {
+            return Err(config(ANIMATES.into()));
+        }
+        if let Some(second) = &files.low_noise {
+            let second = open(second, Network::Transformer)?.transformer_config()?;
+            if second != sizes.transformer {
+                return Err(config("the two transformers have different sizes".into()));
+            }
+        }
+        check_fit(&sizes).map_err(config)?;
+        let usage = Usage::of(&sizes, files.low_noise.is_some());
+        Self::with(files, sizes, usage)
+    }
+
+    fn with(files: Files, sizes: Networks, usage: Usage) -> Result<Self, Error> {
+        let mut mark = Sha256::new();
+        let mut parts = Vec::new();
+        let mut add = |path: &Path, name, network| -> Result<(), Error> {
+            parts.push(Part::read(path, name, network, &mut mark)?);
+            Ok(())
+        };
+        add(&files.text_encoder, "text_encoder", Network::TextEncoder)?;
+        add(&files.transformer, "transformer", Network::Transformer)?;
+        if let Some(second) = &files.low_noise {
+            add(second, "transformer_2", Network::Transformer)?;
+        }
+        add(&files.vae, "vae", Network::Autoencoder)?;
+        Ok(Self {
+            files,
+            transformer: sizes.transformer,
+            autoencoder: sizes.autoencoder,
+            text: sizes.text,
+            boundary: usage.boundary,
+            timestep_per_frame: usage.timestep_per_frame,
+            parts,
+            mark: mark.finalize().iter().map(|b| format!("{b:02x}")).collect(),
+            sampler: usage.sampler,
+            shift: usage.shift,
         })
     }
 
-    /// Folder of a part.
-    pub fn part(&self, name: &str) -> PathBuf {
-        self.root.join(name)
+    /// The weights of the only transformer or the one for high noise levels, or of the other one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Checkpoint::open_as`].
+    pub(super) fn weights(&self, is_second: bool) -> Result<Checkpoint, Error> {
+        let path = match &self.files.low_noise {
+            Some(second) if is_second => second,
+            _ => &self.files.transformer,
+        };
+        Checkpoint::open_as(path, Network::Transformer)
+    }
+
+    /// Where the parts lie.
+    pub fn files(&self) -> &Files {
+        &self.files
     }
 
     /// Frames per second.
@@ -204,6 +286,40 @@ impl Folder {
     }
 }
 
+/// Sizes of the networks of a model.
+struct Networks {
+    transformer: TransformerConfig,
+    autoencoder: AutoencoderConfig,
+    text: TextConfig,
+}
+
+/// How a model is meant to be used.
+struct Usage {
+    boundary: Option<f32>,
+    timestep_per_frame: bool,
+    sampler: Sampler,
+    shift: f32,
+}
+
+impl Usage {
+    /// What Wan's own scripts do with networks of these sizes (`generate.py` of Wan 2.1, `wan/configs` of Wan 2.2), but at
+    /// 480p the shift of diffusers' folders, so that a model makes the same clip whatever its files.
+    fn of(sizes: &Networks, has_second: bool) -> Self {
+        let is_narrow = sizes.transformer.width() < WIDE;
+        Self {
+            boundary: has_second.then_some(0.875),
+            // The autoencoder of 2.2 is that of TI2V alone.
+            timestep_per_frame: sizes.autoencoder.is_residual,
+            sampler: Sampler::UniPc,
+            shift: match (has_second, is_narrow) {
+                (true, _) => 12.0,
+                (false, true) if !sizes.autoencoder.is_residual => 3.0,
+                (false, _) => 5.0,
+            },
+        }
+    }
+}
+
 /// Checks a `model_index.json` before anything else of its folder is there.
 ///
 /// # Errors
@@ -217,35 +333,35 @@ pub fn check_index(path: &Path) -> Result<(), Error> {
     })
 }
 
+/// Why models that animate pictures are refused.
+const ANIMATES: &str = "animates pictures with a model that Kinora does not run yet: Wan-AI/Wan2.2-TI2V-5B-Diffusers takes a \
+    first picture, and words alone";
+/// Why VACE is refused.
+const FILLS: &str = "fills clips with a model that Kinora does not run yet: kinora-mini takes any known frames, \
+    Wan-AI/Wan2.1-T2V-1.3B-Diffusers words";
+
 /// Which pipelines are run, and what to use instead of the others.
 fn check_class(class: &str) -> Result<(), String> {
-    let (what, instead) = match class {
-        "WanPipeline" => return Ok(()),
-        "WanImageToVideoPipeline" => (
-            "animates pictures with a model that Kinora does not run yet",
-            "Wan-AI/Wan2.2-TI2V-5B-Diffusers takes a first picture, and words alone",
-        ),
-        "WanVACEPipeline" => (
-            "fills clips with a model that Kinora does not run yet",
-            "kinora-mini takes any known frames, Wan-AI/Wan2.1-T2V-1.3B-Diffusers words",
-        ),
-        _ => (
-            "is no text-to-video pipeline of Wan",
-            "use one such as Wan-AI/Wan2.1-T2V-1.3B-Diffusers",
-        ),
-    };
-    Err(format!("a {class} {what}: {instead}"))
+    match class {
+        "WanPipeline" => Ok(()),
+        "WanImageToVideoPipeline" => Err(format!("a {class} {ANIMATES}")),
+        "WanVACEPipeline" => Err(format!("a {class} {FILLS}")),
+        _ => Err(format!(
+            "a {class} is no text-to-video pipeline of Wan: use one such as Wan-AI/Wan2.1-T2V-1.3B-Diffusers"
+        )),
+    }
 }
 
-fn check_fit(
-    transformer: &TransformerConfig,
-    autoencoder: &AutoencoderConfig,
-    text: &TextConfig,
-) -> Result<(), String> {
+fn check_fit(sizes: &Networks) -> Result<(), String> {
+    let Networks {
+        transformer,
+        autoencoder,
+        text,
+    } = sizes;
     let channels = autoencoder.z_dim;
     if transformer.in_channels != channels || transformer.channels_out() != channels {
         return Err(format!(
-            "the transformer takes {} channels and gives {}, but the autoencoder has {channels}: their folders belong \
+            "the transformer takes {} channels and gives {}, but the autoencoder has {channels}: they belong \
              to different models",
             transformer.in_channels,
             transformer.channels_out()
@@ -256,8 +372,8 @@ fn check_fit(
     }
     if transformer.text_dim != text.d_model {
         return Err(format!(
-            "the transformer takes text of {} channels, but the text encoder gives {}: their folders belong to \
-             different models",
+            "the transformer takes text of {} channels, but the text encoder gives {}: they belong to different \
+             models",
             transformer.text_dim, text.d_model
         ));
     }

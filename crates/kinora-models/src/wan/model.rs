@@ -38,15 +38,6 @@ enum Expert {
     Second,
 }
 
-impl Expert {
-    fn part(self) -> &'static str {
-        match self {
-            Self::First => "transformer",
-            Self::Second => "transformer_2",
-        }
-    }
-}
-
 /// The one large network that is in memory.
 #[derive(Debug)]
 enum Large {
@@ -109,10 +100,10 @@ impl WanModel {
         if !matches!(&*large, Some(Large::Text(_))) {
             // Whatever else was there goes first.
             *large = None;
-            let folder = self.folder.part("text_encoder");
+            let files = self.folder.files();
             let vocabulary = self.folder.text.vocab_size;
-            let tokenizer = PromptTokenizer::read(&self.folder.part("tokenizer"), vocabulary)?;
-            let encoder = TextEncoder::load(&folder, &self.device, self.precision)?;
+            let tokenizer = PromptTokenizer::read(&files.tokenizer, vocabulary)?;
+            let encoder = TextEncoder::load(&files.text_encoder, &self.device, self.precision)?;
             *large = Some(Large::Text(Box::new((tokenizer, encoder))));
         }
         match &*large {
@@ -130,8 +121,13 @@ impl WanModel {
         let mut large = lock(&self.large);
         if !matches!(&*large, Some(Large::Transformer(loaded, _)) if *loaded == expert) {
             *large = None;
-            let folder = self.folder.part(expert.part());
-            let transformer = Transformer::load(&folder, &self.device, self.precision)?;
+            let checkpoint = self.folder.weights(expert == Expert::Second)?;
+            let transformer = Transformer::from_checkpoint(
+                &checkpoint,
+                &self.folder.transformer,
+                &self.device,
+                self.precision,
+            )?;
             *large = Some(Large::Transformer(expert, Box::new(transformer)));
         }
         match &*large {
@@ -147,8 +143,8 @@ impl WanModel {
     ) -> Result<T, Error> {
         let mut autoencoder = lock(&self.autoencoder);
         if autoencoder.is_none() {
-            let folder = self.folder.part("vae");
-            *autoencoder = Some(Autoencoder::load(&folder, &self.device, Precision::F32)?);
+            let vae = &self.folder.files().vae;
+            *autoencoder = Some(Autoencoder::load(vae, &self.device, Precision::F32)?);
         }
         match &*autoencoder {
             Some(autoencoder) => work(autoencoder),

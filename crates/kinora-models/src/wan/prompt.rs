@@ -6,9 +6,10 @@
 
 use std::path::Path;
 
-use tokenizers::Tokenizer;
+use tokenizers::{ModelWrapper, Tokenizer};
 use unicode_normalization::UnicodeNormalization;
 
+use super::search::TOKENIZER;
 use crate::Error;
 
 /// Tokens that the transformer sees; upstream's `max_sequence_length`.
@@ -155,13 +156,27 @@ fn numbered(text: &str) -> Option<(char, usize)> {
 pub struct PromptTokenizer(Tokenizer);
 
 impl PromptTokenizer {
-    /// Reads `tokenizer.json`, for a text encoder of so many entries.
+    /// Whether the file is of a tokenizer made for a text encoder of so many entries: of unigram pieces, nearly as many.
+    pub(super) fn fits(path: &Path, vocabulary: usize) -> bool {
+        /// T5X rounds tables up to a multiple of this.
+        const ROUNDING: usize = 128;
+        Tokenizer::from_file(path).is_ok_and(|tokenizer| {
+            let tokens = tokenizer.get_vocab_size(true);
+            matches!(tokenizer.get_model(), ModelWrapper::Unigram(_))
+                && (tokens..tokens + ROUNDING).contains(&vocabulary)
+        })
+    }
+
+    /// Reads `tokenizer.json` of a folder, or the file itself, for a text encoder of so many entries.
     ///
     /// # Errors
     ///
     /// [`Error::Config`] where the file is missing, damaged, or of another text encoder.
-    pub fn read(folder: &Path, vocabulary: usize) -> Result<Self, Error> {
-        let path = folder.join("tokenizer.json");
+    pub fn read(path: &Path, vocabulary: usize) -> Result<Self, Error> {
+        let path = match path.is_dir() {
+            true => path.join(TOKENIZER),
+            false => path.to_owned(),
+        };
         let config = |reason: String| Error::Config {
             path: path.clone(),
             reason,

@@ -6,6 +6,7 @@ use clap::Args;
 use kinora_media::FrameRate;
 use kinora_sampling::Sampler;
 
+use super::parts::PartArgs;
 use crate::device::DeviceChoice;
 use crate::generate::{values, words};
 use crate::weights::ModelSource;
@@ -71,9 +72,13 @@ pub(crate) struct MakeArgs {
     pub(crate) negative: Option<String>,
 
     /// The model: a name that `kinora models` lists, such as kinora-mini or one that was fetched, a
-    /// weight file, or a folder with weights of Wan in the layout of diffusers.
+    /// weight file, or a folder with weights of Wan in the layout of diffusers, of Wan or of ComfyUI.
+    /// Of Wan the file of a transformer is enough (.safetensors, .gguf), if the other parts lie around it
+    /// or are named.
     #[arg(help_heading = "Machine", long, value_name = "NAME|PATH", default_value = crate::weights::MINI)]
     pub(crate) model: ModelSource,
+    #[command(flatten)]
+    pub(crate) parts: PartArgs,
     /// Where to compute: cpu, cuda, cuda:N, vulkan or metal.
     #[arg(
         help_heading = "Machine",

@@ -10,12 +10,14 @@ use crate::models::ModelsArgs;
 
 mod data;
 mod make;
+mod parts;
 mod resume;
 mod tasks;
 mod train;
 
 pub(crate) use data::{DataCommand, ListArgs, PackArgs, RenderArgs};
 pub(crate) use make::MakeArgs;
+pub(crate) use parts::PartArgs;
 pub(crate) use resume::ResumeArgs;
 pub(crate) use tasks::{
     BlendArgs, ExtendArgs, FillArgs, GenerateArgs, ImageArgs, LoopArgs, RemixArgs, StoryboardArgs,

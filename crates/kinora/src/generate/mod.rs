@@ -45,7 +45,7 @@ pub(crate) fn run(asked: Asked, global: &Global) -> Result<()> {
     interrupt::install()?;
     let progress = Progress::start(global, "loading");
     let device = asked.device().open()?;
-    let model = weights::open(asked.model(), &device)?;
+    let model = weights::open(asked.model(), asked.parts(), &device)?;
     let run = Run {
         global,
         device: &device,

@@ -12,8 +12,8 @@ use super::script;
 use super::task::{Length, Task};
 use super::words;
 use crate::args::{
-    BlendArgs, ExtendArgs, FillArgs, GenerateArgs, ImageArgs, LoopArgs, MakeArgs, RemixArgs,
-    StoryboardArgs,
+    BlendArgs, ExtendArgs, FillArgs, GenerateArgs, ImageArgs, LoopArgs, MakeArgs, PartArgs,
+    RemixArgs, StoryboardArgs,
 };
 use crate::device::DeviceChoice;
 use crate::name;
@@ -226,6 +226,11 @@ impl Asked {
     /// The model that is asked.
     pub(crate) fn model(&self) -> &ModelSource {
         &self.make.model
+    }
+
+    /// Parts of the model that were named.
+    pub(crate) fn parts(&self) -> &PartArgs {
+        &self.make.parts
     }
 
     /// Where it is to compute.

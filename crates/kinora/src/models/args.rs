@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use crate::args::PartArgs;
 use crate::hub::Repository;
 use crate::weights::ModelSource;
 
@@ -17,7 +18,8 @@ EXAMPLES:
   kinora models --json | jq .[].sha256
   kinora models --subjects | grep bear
   kinora models pull Wan-AI/Wan2.1-T2V-1.3B-Diffusers
-  kinora models info Wan-AI/Wan2.1-T2V-1.3B-Diffusers";
+  kinora models info Wan-AI/Wan2.1-T2V-1.3B-Diffusers
+  kinora models info wan2.1_t2v_1.3B-Q4_K_M.gguf";
 
 /// What `kinora models` takes.
 #[derive(Debug, Args)]
@@ -42,10 +44,12 @@ pub(crate) enum ModelsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Tell what a model makes, and the memory that it needs.
+    /// Tell what a model makes and the memory that it needs, or what a single weight file is.
     Info {
-        /// A name that `kinora models` lists, or a folder.
+        /// A name that `kinora models` lists, a folder, or a .safetensors or .gguf file.
         model: ModelSource,
+        #[command(flatten)]
+        parts: PartArgs,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,

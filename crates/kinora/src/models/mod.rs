@@ -2,6 +2,7 @@
 
 mod args;
 mod fetched;
+mod file;
 mod folder;
 mod shipped;
 
@@ -14,9 +15,9 @@ pub(crate) use args::{LONG_ABOUT, ModelsArgs};
 
 use args::ModelsCommand;
 
-use crate::args::Global;
+use crate::args::{Global, PartArgs};
 use crate::hub::Cache;
-use crate::weights::{self, ModelSource};
+use crate::weights::{self, ModelSource, Place};
 use crate::{output, setup};
 
 /// Does what was asked for.
@@ -25,7 +26,7 @@ pub(crate) fn run(args: ModelsArgs, global: &Global) -> Result<()> {
         None if args.subjects => shipped::subjects(&shipped::load()?, args.json),
         None => list(args.json),
         Some(ModelsCommand::List { json }) => list(json),
-        Some(ModelsCommand::Info { model, json }) => info(&model, json),
+        Some(ModelsCommand::Info { model, parts, json }) => info(&model, &parts, json),
         Some(ModelsCommand::Pull {
             repository,
             accept_licence,
@@ -48,29 +49,37 @@ fn list(json: bool) -> Result<()> {
     output::print(&models.join("\n"))
 }
 
-fn info(source: &ModelSource, json: bool) -> Result<()> {
-    let (name, path) = match source {
-        ModelSource::Path(path) if path.is_dir() => (path.display().to_string(), path.clone()),
-        ModelSource::Path(path) if !path.exists() => match weights::cached(path)? {
-            Some((repository, folder)) => (repository.to_string(), folder),
-            None => bail!("there is no model {}: check the name", path.display()),
-        },
-        ModelSource::Path(path) => bail!(
-            "{} is a file of kinora-mini: `kinora models info kinora-mini` tells what those make",
+fn info(source: &ModelSource, parts: &PartArgs, json: bool) -> Result<()> {
+    let (about, text) = match (source, weights::find(source)?) {
+        (_, Place::Wan { path, name }) if path.is_dir() || parts.first_flag().is_some() => {
+            let opened = weights::wan(&path, parts)?;
+            (
+                folder::to_json(&name, &opened),
+                folder::to_text(&name, &opened),
+            )
+        }
+        (_, Place::Wan { path, .. }) => {
+            let networks = file::networks(&path)?;
+            (
+                file::to_json(&path, &networks),
+                file::to_text(&path, &networks),
+            )
+        }
+        (ModelSource::Embedded, Place::Mini) => {
+            let model = shipped::load()?;
+            (shipped::to_json(&model), shipped::to_text(&model))
+        }
+        (ModelSource::Path(path), Place::Mini) if path.exists() => bail!(
+            "{} holds no network of Wan; if it is a file of kinora-mini, `kinora models info kinora-mini` tells what those make",
             path.display()
         ),
-        ModelSource::Embedded => {
-            let model = shipped::load()?;
-            return match json {
-                true => output::print(&to_string_pretty(&shipped::to_json(&model))?),
-                false => output::print(&shipped::to_text(&model)),
-            };
+        (ModelSource::Path(path), Place::Mini) => {
+            bail!("there is no model {}: check the name", path.display())
         }
     };
-    let opened = weights::wan_folder(&path)?;
     match json {
-        true => output::print(&to_string_pretty(&folder::to_json(&name, &opened))?),
-        false => output::print(&folder::to_text(&name, &opened)),
+        true => output::print(&to_string_pretty(&about)?),
+        false => output::print(&text),
     }
 }
 

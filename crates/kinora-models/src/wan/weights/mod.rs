@@ -17,6 +17,7 @@ mod blocks;
 mod convert;
 mod gguf;
 mod infer;
+mod mark;
 mod names;
 mod open;
 mod reader;
@@ -96,6 +97,15 @@ impl Checkpoint {
                 required: network.to_string(),
             }),
         }
+    }
+
+    /// The networks of the family that a file, or the weight files of a folder, hold.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), but several networks are no error.
+    pub fn networks_in(path: &Path) -> Result<Vec<Network>, Error> {
+        Ok(names::networks(&open::tensors(path)?))
     }
 
     fn of(path: &Path, tensors: Tensors, network: Option<Network>) -> Result<Self, Error> {

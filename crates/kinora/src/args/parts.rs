@@ -1,0 +1,51 @@
+//! Parts of a model of Wan, where it is no folder that holds them all.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use kinora_models::wan::NamedParts;
+
+/// Shared by all that opens a model.
+#[derive(Debug, Default, Clone, Args)]
+#[command(next_help_heading = "Parts of an open model")]
+pub(crate) struct PartArgs {
+    /// The text encoder (umT5), a .safetensors or .gguf file [default: what is found around the
+    /// transformer, by what is in the files]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) text_encoder: Option<PathBuf>,
+    /// The autoencoder [default: what is found]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) vae: Option<PathBuf>,
+    /// The tokenizer: tokenizer.json of umT5, or a folder with it [default: what is found]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tokenizer: Option<PathBuf>,
+    /// The transformer for low noise levels, where the model has two (Wan 2.2 A14B); --model is then the
+    /// one for high noise levels.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) low_noise: Option<PathBuf>,
+}
+
+impl PartArgs {
+    /// The parts that were named.
+    pub(crate) fn named(&self) -> NamedParts {
+        NamedParts {
+            low_noise: self.low_noise.clone(),
+            text_encoder: self.text_encoder.clone(),
+            tokenizer: self.tokenizer.clone(),
+            vae: self.vae.clone(),
+        }
+    }
+
+    /// The first of the options that was given.
+    pub(crate) fn first_flag(&self) -> Option<&'static str> {
+        let flags = [
+            ("--text-encoder", &self.text_encoder),
+            ("--vae", &self.vae),
+            ("--tokenizer", &self.tokenizer),
+            ("--low-noise", &self.low_noise),
+        ];
+        flags
+            .into_iter()
+            .find_map(|(flag, path)| path.is_some().then_some(flag))
+    }
+}

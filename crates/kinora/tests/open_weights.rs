@@ -1,0 +1,362 @@
+//! Open weights as people have them: whatever the files, the same weights give the same picture.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use kinora_models::wan::Checkpoint;
+use predicates::prelude::*;
+use predicates::str::contains;
+use serde_json::{Value, json};
+use tempfile::{TempDir, tempdir};
+
+/// The smallest transformer of which everything can be inferred: one head of 128 channels.
+const WIDTH: usize = 128;
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../kinora-pipeline/tests/data/wan-t2v")
+}
+
+fn kinora(home: &TempDir) -> Command {
+    let mut command = Command::cargo_bin("kinora").expect("the program is built");
+    command
+        .current_dir(home.path())
+        .env_remove("KINORA_CPU")
+        .env_remove("HF_HUB_CACHE")
+        .env("HF_HOME", home.path().join("hf"))
+        .env("XDG_DATA_HOME", home.path().join("data"));
+    command
+}
+
+/// Shape and values.
+type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// Numbers that look random and repeat.
+fn numbers(count: usize, state: &mut u32) -> Vec<f32> {
+    let next = || {
+        *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        ((*state >> 8) as f32 / (1 << 23) as f32 - 1.0) * 0.15
+    };
+    std::iter::repeat_with(next).take(count).collect()
+}
+
+/// The golden transformer, wider.
+fn transformer(seed: u32) -> Tensors {
+    let checkpoint = Checkpoint::open(&golden().join("transformer")).unwrap();
+    let mut state = seed;
+    let wider = |size: &usize| match *size {
+        24 => WIDTH,
+        144 => 6 * WIDTH,
+        other => other,
+    };
+    let tensors = checkpoint.tensors().map(|(name, shape, _)| {
+        let shape: Vec<usize> = shape.iter().map(wider).collect();
+        let values = numbers(shape.iter().product(), &mut state);
+        (name.to_owned(), (shape, values))
+    });
+    tensors.collect()
+}
+
+/// The same tensors by the names of Wan's own files, after `prefix`.
+fn original_names(tensors: &Tensors, prefix: &str) -> Tensors {
+    let path = golden().join("../../../../kinora-models/tests/data/wan/formats/names.json");
+    let styles: BTreeMap<String, BTreeMap<String, String>> =
+        serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let names: BTreeMap<&String, &String> =
+        styles["t2v"].iter().map(|(name, of)| (name, of)).collect();
+    let renamed = tensors
+        .iter()
+        .map(|(name, tensor)| (format!("{prefix}{}", names[name]), tensor.clone()));
+    renamed.collect()
+}
+
+fn bytes(values: &[f32]) -> impl Iterator<Item = u8> {
+    values.iter().flat_map(|value| value.to_le_bytes())
+}
+
+fn write_safetensors(path: &Path, tensors: &Tensors) {
+    let mut header = serde_json::Map::new();
+    let mut data = Vec::new();
+    for (name, (shape, values)) in tensors {
+        let start = data.len();
+        data.extend(bytes(values));
+        let place = [start, data.len()];
+        let entry = json!({"dtype": "F32", "shape": shape, "data_offsets": place});
+        header.insert(name.clone(), entry);
+    }
+    let header = Value::Object(header).to_string();
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header.as_bytes());
+    file.extend(data);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, file).unwrap();
+}
+
+fn write_gguf(path: &Path, tensors: &Tensors) {
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
+    let mut file = b"GGUF\x03\0\0\0".to_vec();
+    file.extend((tensors.len() as u64).to_le_bytes());
+    file.extend(0_u64.to_le_bytes());
+    let mut data = Vec::new();
+    for (name, (shape, values)) in tensors {
+        file.extend(text(name));
+        file.extend((shape.len() as u32).to_le_bytes());
+        for size in shape.iter().rev() {
+            file.extend((*size as u64).to_le_bytes());
+        }
+        file.extend(0_u32.to_le_bytes());
+        file.extend((data.len() as u64).to_le_bytes());
+        data.extend(bytes(values));
+        data.resize(data.len().next_multiple_of(32), 0);
+    }
+    file.resize(file.len().next_multiple_of(32), 0);
+    file.extend(data);
+    fs::write(path, file).unwrap();
+}
+
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            copy(&path, &to.join(path.file_name().unwrap()));
+        }
+    } else {
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(from, to).unwrap();
+    }
+}
+
+/// A folder in the layout of diffusers, in `home/whole`.
+fn whole(home: &TempDir) -> PathBuf {
+    let folder = home.path().join("whole");
+    copy(&golden(), &folder);
+    let weights = folder.join("transformer/diffusion_pytorch_model.safetensors");
+    write_safetensors(&weights, &transformer(1));
+    let config = folder.join("transformer/config.json");
+    let mut text: Value = serde_json::from_str(&fs::read_to_string(&config).unwrap()).unwrap();
+    text["attention_head_dim"] = WIDTH.into();
+    text["num_attention_heads"] = 1.into();
+    fs::write(&config, text.to_string()).unwrap();
+    folder
+}
+
+/// ComfyUI's folders with the same weights, in `home/comfy`.
+fn comfy(home: &TempDir) -> PathBuf {
+    let models = home.path().join("comfy/models");
+    let golden = golden();
+    write_safetensors(
+        &models.join("diffusion_models/tiny.safetensors"),
+        &original_names(&transformer(1), "model.diffusion_model."),
+    );
+    copy(
+        &golden.join("text_encoder/model.safetensors"),
+        &models.join("text_encoders/words.safetensors"),
+    );
+    copy(
+        &golden.join("tokenizer/tokenizer.json"),
+        &models.join("text_encoders/tokenizer.json"),
+    );
+    copy(&golden.join("vae"), &models.join("vae/tiny"));
+    models
+}
+
+/// The pixels of a picture that is made with `options`.
+fn picture(home: &TempDir, options: &[&str]) -> Vec<u8> {
+    let file = home.path().join("made.png");
+    let arguments = ["image", "a red fox", "--size", "64x64", "--steps", "2"];
+    kinora(home)
+        .args(arguments)
+        .args(["--seed", "7", "--force", "-o", "made.png"])
+        .args(options)
+        .assert()
+        .success();
+    kinora_media::read_picture(&file).unwrap().pixels().to_vec()
+}
+
+#[test]
+fn whatever_the_files_the_picture_is_the_same() {
+    let home = tempdir().unwrap();
+    whole(&home);
+    let expected = picture(&home, &["--model", "./whole"]);
+    let parts = [
+        "--text-encoder",
+        "whole/text_encoder",
+        "--vae",
+        "whole/vae",
+        "--tokenizer",
+        "whole/tokenizer/tokenizer.json",
+    ];
+
+    // A file of the transformer alone, its parts named.
+    let original = original_names(&transformer(1), "");
+    fs::create_dir(home.path().join("alone")).unwrap();
+    write_gguf(&home.path().join("alone/tiny.gguf"), &original);
+    let options = [&["--model", "alone/tiny.gguf"][..], &parts].concat();
+    assert_eq!(picture(&home, &options), expected, "gguf");
+
+    // Found around the file, and in the folder.
+    comfy(&home);
+    for model in [
+        "comfy/models/diffusion_models/tiny.safetensors",
+        "./comfy",
+        "comfy/models",
+    ] {
+        assert_eq!(picture(&home, &["--model", model]), expected, "{model}");
+    }
+
+    // Wan's own layout, in which the tokenizer stands in a folder of its own.
+    let own = home.path().join("own");
+    write_safetensors(&own.join("diffusion_pytorch_model.safetensors"), &original);
+    let config = json!({"_class_name": "WanModel", "num_heads": 1, "eps": 1e-6});
+    fs::write(own.join("config.json"), config.to_string()).unwrap();
+    let tokenizer = own.join("google/umt5-xxl/tokenizer.json");
+    copy(&golden().join("tokenizer/tokenizer.json"), &tokenizer);
+    let options = [&["--model", "./own"][..], &parts[..4]].concat();
+    assert_eq!(picture(&home, &options), expected, "Wan's own layout");
+}
+
+#[test]
+fn two_experts_are_two_files() {
+    let home = tempdir().unwrap();
+    let folder = comfy(&home).join("diffusion_models");
+    for (name, seed) in [("tiny_high_noise", 1), ("tiny-LowNoise", 2)] {
+        let tensors = original_names(&transformer(seed), "");
+        write_safetensors(&folder.join(format!("{name}.safetensors")), &tensors);
+    }
+    let model = |name: &str| format!("comfy/models/diffusion_models/{name}.safetensors");
+    let [high, low, only] = ["tiny_high_noise", "tiny-LowNoise", "tiny"].map(model);
+    let shift = ["--shift", "3"];
+    let both = picture(
+        &home,
+        &[&["--model", &high, "--low-noise", &low], &shift[..]].concat(),
+    );
+    let one = picture(&home, &[&["--model", &only][..], &shift].concat());
+    assert_ne!(both, one);
+
+    for (model, lacks) in [
+        (&high, "transformer for low noise"),
+        (&low, "transformer for high noise"),
+    ] {
+        kinora(&home)
+            .args(["image", "a fox", "--model", model])
+            .assert()
+            .code(1)
+            .stderr(contains(lacks).and(contains("--low-noise FILE")));
+    }
+    kinora(&home)
+        .args(["image", "a fox", "--model", "./comfy"])
+        .assert()
+        .code(1)
+        .stderr(contains("several transformers").and(contains(&only)));
+}
+
+#[test]
+fn what_is_missing_is_listed_with_where_it_was_looked_for() {
+    let home = tempdir().unwrap();
+    let models = comfy(&home);
+    let tiny = "comfy/models/diffusion_models/tiny.safetensors";
+    let refused = |reasons: &[&str]| {
+        let mut assert = kinora(&home)
+            .args(["image", "a fox", "--model", tiny])
+            .assert()
+            .code(1);
+        for reason in reasons {
+            assert = assert.stderr(contains(*reason));
+        }
+    };
+    // Two that fit; the name does not decide.
+    let words = models.join("text_encoders/words.safetensors");
+    copy(&words, &models.join("clip/others/other.safetensors"));
+    refused(&[
+        "text encoder (umT5): several fit",
+        "words.safetensors",
+        "other.safetensors",
+    ]);
+    fs::remove_dir_all(models.join("clip")).unwrap();
+
+    // An autoencoder of other sizes, and files that only Python reads, are none.
+    fs::remove_dir_all(models.join("vae")).unwrap();
+    copy(&golden().join("../wan-ti2v/vae"), &models.join("vae/other"));
+    fs::write(models.join("vae/Wan2.1_VAE.pth"), b"PK\x03\x04").unwrap();
+    fs::remove_file(models.join("text_encoders/tokenizer.json")).unwrap();
+    fs::remove_file(words).unwrap();
+    refused(&[
+        "text encoder (umT5): none that fits",
+        "autoencoder: none that fits",
+        "tokenizer (tokenizer.json of umT5): none that fits",
+        "looked into",
+        "text_encoders",
+        "Wan2.1_VAE.pth is a file of PyTorch",
+        "--text-encoder FILE, --vae FILE, --tokenizer FILE",
+    ]);
+    assert!(!home.path().join("a-fox.png").exists());
+}
+
+#[test]
+fn parts_that_do_not_belong_are_refused() {
+    let home = tempdir().unwrap();
+    comfy(&home);
+    whole(&home);
+    let tiny = "comfy/models/diffusion_models/tiny.safetensors";
+    for (options, reason) in [
+        (
+            &["--model", tiny, "--vae", tiny][..],
+            "expected a Wan autoencoder",
+        ),
+        (
+            &["--model", "whole/vae/diffusion_pytorch_model.safetensors"],
+            "expected a transformer of Wan",
+        ),
+        (
+            &["--model", "./whole", "--vae", "whole/vae"],
+            "holds a whole model",
+        ),
+        (&["--vae", "whole/vae"], "--vae is for models of Wan"),
+        (&["--model", "absent.gguf"], "absent.gguf"),
+        (&["--model", "./hf"], "no transformer of Wan"),
+    ] {
+        fs::create_dir_all(home.path().join("hf")).unwrap();
+        kinora(&home)
+            .args(["image", "a fox"])
+            .args(options)
+            .assert()
+            .code(1)
+            .stderr(contains(reason).and(contains("panicked").not()));
+    }
+}
+
+#[test]
+fn a_file_says_what_it_is() {
+    let home = tempdir().unwrap();
+    comfy(&home);
+    let tiny = "comfy/models/diffusion_models/tiny.safetensors";
+    kinora(&home)
+        .args(["models", "info", tiny])
+        .assert()
+        .success()
+        .stdout(contains("text-to-video transformer").and(contains("blocks 1, width 128")));
+    let info = kinora(&home)
+        .args(["models", "info", tiny, "--json"])
+        .output()
+        .unwrap();
+    let info: Value = serde_json::from_slice(&info.stdout).unwrap();
+    assert_eq!(info["networks"][0]["layers"], 1);
+    assert!(info["networks"][0]["types"]["F32"].as_u64().unwrap() > 100_000);
+    // With parts, or as a folder, it is a model.
+    kinora(&home)
+        .args(["models", "info", "./comfy"])
+        .assert()
+        .success()
+        .stdout(contains("unipc, 50 steps").and(contains("shift 3")));
+    kinora(&home)
+        .args([
+            "models",
+            "info",
+            "comfy/models/text_encoders/words.safetensors",
+        ])
+        .assert()
+        .success()
+        .stdout(contains("umT5 text encoder").and(contains("F16 100.0%")));
+}
