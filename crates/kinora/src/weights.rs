@@ -123,7 +123,9 @@ pub(crate) fn find(source: &ModelSource) -> Result<Place> {
 
 /// Configurations and headers of a model of Wan.
 pub(crate) fn wan(path: &Path, parts: &PartArgs) -> Result<Folder> {
-    Folder::find(path, &parts.named()).map_err(|error| match error {
+    let opened = Folder::find(path, &parts.named())
+        .and_then(|folder| folder.with_adapters(parts.adapters()));
+    opened.map_err(|error| match error {
         error @ kinora_models::Error::Parts { .. } => anyhow::Error::new(error).context(format!(
             "cannot use the model {}: name its parts with --text-encoder FILE, --vae FILE, --tokenizer FILE, and \
              --low-noise FILE where there are two experts",

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::adapters::AdapterFile;
 use super::config::{AutoencoderConfig, TextConfig, TransformerConfig};
 use super::files::{Files, NamedParts, transformer_in};
 use super::parts::Part;
@@ -63,6 +64,8 @@ struct Scheduler {
 #[derive(Debug, Clone)]
 pub struct Folder {
     files: Files,
+    /// What changes the transformers.
+    pub(super) adapters: Vec<AdapterFile>,
     /// Sizes of the denoiser; both experts have the same.
     pub transformer: TransformerConfig,
     /// Sizes of the autoencoder.
@@ -198,6 +201,7 @@ impl Folder {
         add(&files.vae, "vae", Network::Autoencoder)?;
         Ok(Self {
             files,
+            adapters: Vec::new(),
             transformer: sizes.transformer,
             autoencoder: sizes.autoencoder,
             text: sizes.text,
@@ -210,12 +214,8 @@ impl Folder {
         })
     }
 
-    /// The weights of the only transformer or the one for high noise levels, or of the other one.
-    ///
-    /// # Errors
-    ///
-    /// As [`Checkpoint::open_as`].
-    pub(super) fn weights(&self, is_second: bool) -> Result<Checkpoint, Error> {
+    /// The weights of the only transformer or the one for high noise levels, or of the other one, as they lie in the files.
+    pub(super) fn plain_weights(&self, is_second: bool) -> Result<Checkpoint, Error> {
         let path = match &self.files.low_noise {
             Some(second) if is_second => second,
             _ => &self.files.transformer,

@@ -13,6 +13,7 @@
 //!
 //! `bench/parity/` makes small checkpoints with these libraries; the tests compare with what they gave.
 
+pub mod adapters;
 mod attention;
 pub mod autoencoder;
 mod condition;
@@ -30,6 +31,7 @@ pub mod transformer;
 pub mod vace;
 pub mod weights;
 
+pub use adapters::{AdapterFile, Experts};
 pub use autoencoder::{Autoencoder, DecodeState, EncodeState};
 pub use config::{AutoencoderConfig, ImageConfig, TextConfig, TransformerConfig, VaceConfig};
 pub use files::{Files, NamedParts};

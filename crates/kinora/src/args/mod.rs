@@ -9,6 +9,7 @@ use crate::generate::values;
 use crate::models::ModelsArgs;
 
 mod data;
+mod lora;
 mod make;
 mod parts;
 mod resume;
@@ -16,6 +17,7 @@ mod tasks;
 mod train;
 
 pub(crate) use data::{DataCommand, ListArgs, PackArgs, RenderArgs};
+pub(crate) use lora::Lora;
 pub(crate) use make::MakeArgs;
 pub(crate) use parts::PartArgs;
 pub(crate) use resume::ResumeArgs;

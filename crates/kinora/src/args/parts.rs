@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use kinora_models::wan::NamedParts;
+use kinora_models::wan::{AdapterFile, NamedParts};
+
+use super::lora::Lora;
 
 /// Shared by all that opens a model.
 #[derive(Debug, Default, Clone, Args)]
@@ -23,6 +25,12 @@ pub(crate) struct PartArgs {
     /// one for high noise levels.
     #[arg(long, value_name = "FILE")]
     pub(crate) low_noise: Option<PathBuf>,
+    /// A LoRA, LoKr or difference that changes the transformer, such as style.safetensors=0.8; may be
+    /// given several times. Where there are two transformers it changes both; `high:FILE` and `low:FILE`
+    /// change one. One that makes a model need few steps also needs --steps 4 --guidance 1 --shift 5
+    /// --sampler euler, or what its authors say.
+    #[arg(long, value_name = "FILE[=STRENGTH]")]
+    pub(crate) lora: Vec<Lora>,
 }
 
 impl PartArgs {
@@ -36,6 +44,11 @@ impl PartArgs {
         }
     }
 
+    /// The adapters.
+    pub(crate) fn adapters(&self) -> Vec<AdapterFile> {
+        self.lora.iter().map(|lora| lora.0.clone()).collect()
+    }
+
     /// The first of the options that was given.
     pub(crate) fn first_flag(&self) -> Option<&'static str> {
         let flags = [
@@ -44,8 +57,9 @@ impl PartArgs {
             ("--tokenizer", &self.tokenizer),
             ("--low-noise", &self.low_noise),
         ];
-        flags
+        let named = flags
             .into_iter()
-            .find_map(|(flag, path)| path.is_some().then_some(flag))
+            .find_map(|(flag, path)| path.is_some().then_some(flag));
+        named.or((!self.lora.is_empty()).then_some("--lora"))
     }
 }

@@ -131,6 +131,7 @@ fn family(request: &Request, plan: &Plan, about: &Description, task: &Value) -> 
         "task": task,
         "prompt": request.prompt,
         "negative": request.negative,
+        "sampler": request.sampling.sampler.name(),
         "steps": request.sampling.steps,
         "guidance": decimal(request.sampling.guidance),
         "shift": decimal(request.sampling.shift),

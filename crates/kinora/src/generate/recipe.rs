@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::plan::Plan;
 use super::request::Request;
+use crate::args::Lora;
 
 /// All that is needed to make the same clip again, `frames` frames long. `task` is told where it is more than words.
 pub(crate) fn recipe(
@@ -32,10 +33,23 @@ pub(crate) fn recipe(
         "model": about.name,
         "model_hash": about.hash,
     });
+    if !request.loras.is_empty() {
+        recipe["loras"] = request.loras.iter().map(lora).collect();
+    }
     if !request.task.is_text_alone() {
         recipe["task"] = task.clone();
     }
     recipe
+}
+
+/// The file's name alone: its folder is nobody's business. What is in it is a part of the model's hash.
+fn lora(lora: &Lora) -> Value {
+    let file = lora.0.path.file_name().unwrap_or_default();
+    json!({
+        "file": file.to_string_lossy(),
+        "strength": decimal(lora.0.strength),
+        "experts": lora.experts(),
+    })
 }
 
 /// A whole rate is a number, another one a fraction as text.

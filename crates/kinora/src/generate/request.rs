@@ -12,7 +12,7 @@ use super::script;
 use super::task::{Length, Task};
 use super::words;
 use crate::args::{
-    BlendArgs, ExtendArgs, FillArgs, GenerateArgs, ImageArgs, LoopArgs, MakeArgs, PartArgs,
+    BlendArgs, ExtendArgs, FillArgs, GenerateArgs, ImageArgs, LoopArgs, Lora, MakeArgs, PartArgs,
     RemixArgs, StoryboardArgs,
 };
 use crate::device::DeviceChoice;
@@ -34,6 +34,8 @@ pub(crate) struct Request {
     pub(crate) fps: Option<FrameRate>,
     pub(crate) quality: Quality,
     pub(crate) sampling: Sampling,
+    /// What changes the model.
+    pub(crate) loras: Vec<Lora>,
     /// Whether nothing was said of the seed, so that any will do.
     pub(crate) seed_is_drawn: bool,
     pub(crate) device: DeviceChoice,
@@ -303,6 +305,7 @@ impl Request {
                 guidance: make.guidance.unwrap_or(defaults.guidance),
                 shift: make.shift.unwrap_or(defaults.shift),
             },
+            loras: make.parts.lora,
             device: make.device,
             session_dir: make.session_dir,
             session: make.session,

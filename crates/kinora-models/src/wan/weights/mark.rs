@@ -2,9 +2,9 @@
 
 use sha2::{Digest, Sha256};
 
-use super::Checkpoint;
 use super::open::Tensors;
 use super::stored::Stored;
+use super::{Adapter, Checkpoint};
 
 /// Bytes of each tensor that go into the mark, from its middle: hashing 28 GB would take minutes.
 const SAMPLE: usize = 1024;
@@ -34,7 +34,15 @@ impl Checkpoint {
     }
 }
 
-pub(super) fn add(tensors: &Tensors, mark: &mut Sha256) {
+impl Adapter {
+    /// As [`Checkpoint::mark`], and the strength.
+    pub(in crate::wan) fn mark(&self, mark: &mut Sha256) {
+        mark.update(self.strength.to_le_bytes());
+        add(&self.tensors, mark);
+    }
+}
+
+fn add(tensors: &Tensors, mark: &mut Sha256) {
     for (name, stored) in tensors {
         mark.update(format!("{name} {} {:?};", stored.type_name(), stored.shape));
         let bytes = stored.bytes.get();

@@ -22,8 +22,8 @@ pub(super) use change::Change;
 #[derive(Debug)]
 pub struct Adapter {
     path: PathBuf,
-    tensors: Tensors,
-    strength: f32,
+    pub(super) tensors: Tensors,
+    pub(super) strength: f32,
 }
 
 impl Adapter {
