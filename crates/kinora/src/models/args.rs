@@ -1,8 +1,11 @@
 //! What `kinora models` is told.
 
-use clap::{Args, Subcommand};
+use std::path::PathBuf;
 
-use crate::args::PartArgs;
+use clap::{Args, Subcommand};
+use kinora_models::wan::weights::Target;
+
+use crate::args::{Lora, PartArgs};
 use crate::hub::Repository;
 use crate::weights::ModelSource;
 
@@ -54,6 +57,9 @@ pub(crate) enum ModelsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Write weights of Wan in fewer bits, or LoRAs merged into them.
+    #[command(after_help = CONVERT_EXAMPLES)]
+    Convert(ConvertArgs),
     /// Fetch a model; a download that was stopped goes on.
     Pull {
         /// OWNER/NAME on the hub, such as Wan-AI/Wan2.1-T2V-1.3B-Diffusers.
@@ -70,4 +76,37 @@ pub(crate) enum ModelsCommand {
         #[arg(short, long)]
         yes: bool,
     },
+}
+
+const CONVERT_EXAMPLES: &str = "\
+EXAMPLES:
+  kinora models convert wan2.1_t2v_14B_fp16.safetensors wan-int8.safetensors --dtype int8
+  kinora models convert Wan-AI/Wan2.1-T2V-1.3B-Diffusers wan-1.3b-int8 --dtype int8
+  kinora models convert model.safetensors merged.safetensors --dtype bf16 --lora style.safetensors=0.8";
+
+/// What `kinora models convert` takes.
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArgs {
+    /// A weight file (.safetensors or .gguf) of one network; or a whole model in the layout of diffusers, by its folder or
+    /// its name on the hub.
+    pub(crate) source: ModelSource,
+    /// A .safetensors file; for a whole model a folder.
+    pub(crate) target: PathBuf,
+    /// Type of the weights: bf16, or int8 for the layers of blocks, with a scale for each row.
+    #[arg(long, value_name = "TYPE", value_parser = dtype)]
+    pub(crate) dtype: Target,
+    /// A LoRA, LoKr or difference that is merged into the transformer; may be given several times.
+    #[arg(long, value_name = "FILE[=STRENGTH]")]
+    pub(crate) lora: Vec<Lora>,
+    /// Replace the target if it exists.
+    #[arg(short, long)]
+    pub(crate) force: bool,
+}
+
+fn dtype(text: &str) -> Result<Target, String> {
+    match text {
+        "bf16" => Ok(Target::Bf16),
+        "int8" => Ok(Target::Int8),
+        _ => Err("known are bf16 and int8".into()),
+    }
 }

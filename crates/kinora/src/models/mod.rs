@@ -1,6 +1,7 @@
 //! `kinora models`: what this program can draw with.
 
 mod args;
+mod convert;
 mod fetched;
 mod file;
 mod folder;
@@ -27,6 +28,7 @@ pub(crate) fn run(args: ModelsArgs, global: &Global) -> Result<()> {
         None => list(args.json),
         Some(ModelsCommand::List { json }) => list(json),
         Some(ModelsCommand::Info { model, parts, json }) => info(&model, &parts, json),
+        Some(ModelsCommand::Convert(args)) => convert::run(&args, global),
         Some(ModelsCommand::Pull {
             repository,
             accept_licence,

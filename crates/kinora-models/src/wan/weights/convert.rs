@@ -1,7 +1,7 @@
 //! A checkpoint in any format to one safetensors file in bf16 or 8 bits, by the networks' names.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -34,17 +34,24 @@ struct Entry<'a> {
 }
 
 /// Writes a network, changed by its adapters, to `path`, which [`Checkpoint::open`] opens. One tensor at a time is in
-/// memory. Tensors of types that are not read (a tokenizer) are left out.
+/// memory. Tensors of types that are not read (a tokenizer) are left out. `go_on` is told bytes that are written, of how
+/// many, and stops the work by `false`.
 ///
 /// # Errors
 ///
-/// [`Error::Write`] where the file cannot be written, and nothing is then left of it.
-pub fn convert(checkpoint: &Checkpoint, target: Target, path: &Path) -> Result<(), Error> {
+/// [`Error::Write`] where the file cannot be written, of kind [`Interrupted`](ErrorKind::Interrupted) where it was stopped;
+/// nothing is then left of it.
+pub fn convert(
+    checkpoint: &Checkpoint,
+    target: Target,
+    path: &Path,
+    go_on: impl FnMut(u64, u64) -> bool,
+) -> Result<(), Error> {
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp");
     let temporary = PathBuf::from(name);
     let result = File::create(&temporary)
-        .and_then(|file| write(checkpoint, target, file))
+        .and_then(|file| write(checkpoint, target, file, go_on))
         .and_then(|()| std::fs::rename(&temporary, path));
     result.map_err(|source| {
         let _ = std::fs::remove_file(&temporary);
@@ -55,7 +62,12 @@ pub fn convert(checkpoint: &Checkpoint, target: Target, path: &Path) -> Result<(
     })
 }
 
-fn write(checkpoint: &Checkpoint, target: Target, file: File) -> std::io::Result<()> {
+fn write(
+    checkpoint: &Checkpoint,
+    target: Target,
+    file: File,
+    mut go_on: impl FnMut(u64, u64) -> bool,
+) -> std::io::Result<()> {
     let mut entries: Vec<Entry<'_>> = checkpoint
         .tensors
         .iter()
@@ -69,7 +81,6 @@ fn write(checkpoint: &Checkpoint, target: Target, file: File) -> std::io::Result
     // The widest first, so that all are aligned.
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.encoding.block_bytes()));
 
-    let scaled = |entry: &&Entry<'_>| entry.encoding == Encoding::I8;
     let mut header = Map::new();
     header.insert("__metadata__".into(), json!({"format": "pt"}));
     let mut at = 0;
@@ -79,9 +90,14 @@ fn write(checkpoint: &Checkpoint, target: Target, file: File) -> std::io::Result
         header.insert(name, entry);
         at += bytes;
     };
-    for entry in entries.iter().filter(scaled) {
+    let mut scales = 0;
+    for entry in entries
+        .iter()
+        .filter(|entry| entry.encoding == Encoding::I8)
+    {
         let rows = entry.shape.first().copied().unwrap_or(1);
         describe(scale_name(entry.name), "F32", &[rows], 4 * rows);
+        scales += 4 * rows;
     }
     for entry in &entries {
         let bytes = entry.shape.iter().product::<usize>() * entry.encoding.block_bytes();
@@ -92,6 +108,7 @@ fn write(checkpoint: &Checkpoint, target: Target, file: File) -> std::io::Result
             bytes,
         );
     }
+    let total = at as u64;
 
     let mut text = Value::Object(header).to_string();
     let filled = (8 + text.len()).next_multiple_of(ALIGNMENT) - 8;
@@ -99,20 +116,29 @@ fn write(checkpoint: &Checkpoint, target: Target, file: File) -> std::io::Result
     let mut file = BufWriter::new(file);
     file.write_all(&(text.len() as u64).to_le_bytes())?;
     file.write_all(text.as_bytes())?;
-    let int8 = |entry: &Entry<'_>| checkpoint.changed(entry.name).to_int8();
-    for entry in entries.iter().filter(scaled) {
-        for scale in int8(entry).scales.iter() {
-            file.write_all(&scale.to_le_bytes())?;
-        }
-    }
+    // Scales stand before the weights, but are known only with them.
+    let place_of_scales = file.stream_position()?;
+    file.seek_relative(scales as i64)?;
+    let mut scale_bytes = Vec::with_capacity(scales);
+    let mut done = scales as u64;
     for entry in &entries {
+        if !go_on(done, total) {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        let changed = checkpoint.changed(entry.name);
         let stored = match entry.encoding {
-            Encoding::I8 => int8(entry),
-            Encoding::Bf16 => checkpoint.changed(entry.name).to_bf16(),
-            _ => checkpoint.changed(entry.name).changed(|_| {}),
+            Encoding::I8 => changed.to_int8(),
+            Encoding::Bf16 => changed.to_bf16(),
+            _ => changed.changed(|_| {}),
         };
+        if entry.encoding == Encoding::I8 {
+            scale_bytes.extend(stored.scales.iter().flat_map(|scale| scale.to_le_bytes()));
+        }
         file.write_all(stored.bytes.get())?;
+        done += stored.bytes.get().len() as u64;
     }
+    file.seek(SeekFrom::Start(place_of_scales))?;
+    file.write_all(&scale_bytes)?;
     file.into_inner()
         .map_err(std::io::IntoInnerError::into_error)?
         .sync_all()
