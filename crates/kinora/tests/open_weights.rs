@@ -294,6 +294,24 @@ fn what_is_missing_is_listed_with_where_it_was_looked_for() {
 }
 
 #[test]
+fn transformers_that_are_not_run_are_refused_before_parts_are_looked_for() {
+    let home = tempdir().unwrap();
+    let checkpoints = golden().join("../../../../kinora-models/tests/data/wan");
+    for (name, instead) in [
+        ("i2v", "TI2V-5B-Diffusers takes a first picture"),
+        ("flf2v", "TI2V-5B-Diffusers takes a first picture"),
+        ("vace", "kinora-mini takes any known frames"),
+    ] {
+        copy(&checkpoints.join(name), &home.path().join(name));
+        kinora(&home)
+            .args(["image", "a fox", "--model", &format!("./{name}")])
+            .assert()
+            .code(1)
+            .stderr(contains(instead).and(contains("looked into").not()));
+    }
+}
+
+#[test]
 fn parts_that_do_not_belong_are_refused() {
     let home = tempdir().unwrap();
     comfy(&home);

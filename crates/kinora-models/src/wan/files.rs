@@ -10,6 +10,7 @@
 use std::path::{Path, PathBuf};
 
 use super::config::TransformerConfig;
+use super::folder::check_kind;
 use super::prompt::PromptTokenizer;
 use super::search::{Search, same};
 use super::weights::{Checkpoint, Network};
@@ -80,7 +81,8 @@ impl Files {
     /// # Errors
     ///
     /// [`Error::Parts`], which lists all parts that are missing or could be several files, and where they were looked for;
-    /// [`Error::OtherNetwork`] where `model` is no transformer; what its file is damaged by.
+    /// [`Error::OtherNetwork`] where `model` is no transformer, [`Error::Config`] where it is one that is not run yet; what
+    /// its file is damaged by.
     pub fn find(model: &Path, named: &NamedParts) -> Result<Self, Error> {
         let mut search = Search::default();
         let mut problems = PartProblems::default();
@@ -101,6 +103,11 @@ impl Files {
             Network::Vace => checkpoint.vace_config()?.transformer,
             _ => checkpoint.transformer_config()?,
         };
+        // Before anybody fetches parts for it.
+        check_kind(network, &config).map_err(|reason| Error::Config {
+            path: transformer.clone(),
+            reason: reason.into(),
+        })?;
 
         let of = |network| search.of(&[network]);
         let text_encoder = choose(
@@ -200,7 +207,7 @@ fn look_around(file: &Path, search: &mut Search) -> Result<(), Error> {
 }
 
 /// Which transformer a file holds.
-pub(super) fn transformer_in(path: &Path) -> Result<Network, Error> {
+fn transformer_in(path: &Path) -> Result<Network, Error> {
     let networks = Checkpoint::networks_in(path)?;
     let found = TRANSFORMERS
         .into_iter()

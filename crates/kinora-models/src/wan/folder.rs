@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::adapters::AdapterFile;
 use super::config::{AutoencoderConfig, TextConfig, TransformerConfig};
-use super::files::{Files, NamedParts, transformer_in};
+use super::files::{Files, NamedParts};
 use super::parts::Part;
 use super::weights::{Checkpoint, Network};
 use crate::{Defaults, Error, KnownFrames, Sizes};
@@ -163,18 +163,12 @@ impl Folder {
             path: files.transformer.clone(),
             reason,
         };
-        if transformer_in(&files.transformer)? == Network::Vace {
-            return Err(config(FILLS.into()));
-        }
         let open = Checkpoint::open_as;
         let sizes = Networks {
             transformer: open(&files.transformer, Network::Transformer)?.transformer_config()?,
             autoencoder: open(&files.vae, Network::Autoencoder)?.autoencoder_config()?,
             text: open(&files.text_encoder, Network::TextEncoder)?.text_config()?,
         };
-        if sizes.transformer.in_channels > sizes.transformer.channels_out() {
-            return Err(config(ANIMATES.into()));
-        }
         if let Some(second) = &files.low_noise {
             let second = open(second, Network::Transformer)?.transformer_config()?;
             if second != sizes.transformer {
@@ -331,6 +325,17 @@ pub fn check_index(path: &Path) -> Result<(), Error> {
         path: path.to_owned(),
         reason,
     })
+}
+
+/// What transformers other than those from text to video need is not made yet.
+pub(super) fn check_kind(network: Network, config: &TransformerConfig) -> Result<(), &'static str> {
+    match network {
+        Network::Vace => Err(FILLS),
+        _ if config.image_dim.is_some() || config.in_channels > config.channels_out() => {
+            Err(ANIMATES)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Why models that animate pictures are refused.
