@@ -143,13 +143,20 @@ pub trait VideoModel {
     fn encode_text(&self, prompt: &str) -> Result<Self::Text, Error>;
 
     /// Settles what spans all windows of a clip, such as where its subjects go, before the first of
-    /// them is sampled. By default there is nothing to settle.
+    /// them is sampled. `given` are the latent frames beside those that are to be made, `[1, channels, 1, height, width]`,
+    /// by their place in the clip. By default there is nothing to settle.
     ///
     /// # Errors
     ///
     /// [`Error::NotANumber`] where the weights lead to no usable plan.
-    fn plan(&self, prompt: &str, text: Self::Text, clip: ClipShape) -> Result<Self::Text, Error> {
-        let _ = (prompt, clip);
+    fn plan(
+        &self,
+        prompt: &str,
+        text: Self::Text,
+        clip: ClipShape,
+        given: &[(usize, Tensor<5>)],
+    ) -> Result<Self::Text, Error> {
+        let _ = (prompt, clip, given);
         Ok(text)
     }
 

@@ -233,7 +233,7 @@ fn velocity(model: &Mini, latents: Tensor<5>) -> Tensor<5> {
         seed: 1,
     };
     let text = model.encode_text(prompt).unwrap();
-    let text = model.plan(prompt, text, clip).unwrap();
+    let text = model.plan(prompt, text, clip, &[]).unwrap();
     let window = Window {
         latents,
         timesteps: &[0.0, 0.7],
@@ -361,7 +361,7 @@ fn a_named_place_reaches_the_denoiser() {
     // The same words for the networks: only what is looked up differs.
     let text = |place: &str| {
         let words = model.encode_text("a koala waves").unwrap();
-        model.plan(place, words, clip).unwrap()
+        model.plan(place, words, clip, &[]).unwrap()
     };
     let velocity = |place: &str| {
         let window = Window {

@@ -93,9 +93,28 @@ impl<'a> Placed<'a> {
         }
     }
 
-    /// A plan settles where things are in a clip of which nothing is known; it would contradict what is given.
-    fn is_free(&self) -> bool {
-        (self.lead..self.len()).all(|index| self.kind(index) == Kind::Free)
+    /// A plan settles where things are in a clip; it would contradict frames that are only to be changed.
+    fn can_be_planned(&self) -> bool {
+        let mut kinds = (self.lead..self.len()).map(|index| self.kind(index));
+        kinds.all(|kind| matches!(kind, Kind::Free | Kind::Known))
+    }
+
+    /// The given latent frames beside those that are to be made.
+    fn given(&mut self) -> Result<Vec<(usize, Tensor<5>)>, Error> {
+        let is_free = |index: usize| self.kind(index) == Kind::Free;
+        let is_beside = |&index: &usize| {
+            let before = index > self.lead && is_free(index - 1);
+            let after = index + 1 < self.len() && is_free(index + 1);
+            self.kind(index) == Kind::Known && (before || after)
+        };
+        let beside: Vec<usize> = (self.lead..self.len()).filter(is_beside).collect();
+        let mut given = Vec::with_capacity(beside.len());
+        for index in beside {
+            if let LatentFrame::Known(known) = self.take.layout.latent_frame(index - self.lead)? {
+                given.push((index, known));
+            }
+        }
+        Ok(given)
     }
 
     fn steps(&self, span: &Span) -> usize {
@@ -202,17 +221,19 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
     }
 
     /// The prompt and what to keep away from, encoded; the latter only where there is guidance.
-    fn texts(&self, placed: &Placed<'_>) -> Result<Texts<M::Text>, Error> {
-        let take = &placed.take;
-        let mut positive = self.model.encode_text(take.prompt)?;
-        if placed.is_free() {
+    fn texts(&self, placed: &mut Placed<'_>) -> Result<Texts<M::Text>, Error> {
+        let mut positive = self.model.encode_text(placed.take.prompt)?;
+        if placed.can_be_planned() {
+            let given = placed.given()?;
+            let take = &placed.take;
             let clip = ClipShape {
                 size: self.size,
                 latent_frames: placed.len(),
                 seed: take.sampling.seed,
             };
-            positive = self.model.plan(take.prompt, positive, clip)?;
+            positive = self.model.plan(take.prompt, positive, clip, &given)?;
         }
+        let take = &placed.take;
         let is_guided = take.sampling.guidance != 1.0;
         let negative = is_guided.then(|| self.model.encode_text(take.negative));
         Ok((positive, negative.transpose()?))
@@ -227,7 +248,7 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
     ) -> Result<Thread<M::DecodeState>, Error> {
         self.report(Progress::EncodingText)?;
         let clock = Instant::now();
-        let texts = self.texts(&placed)?;
+        let texts = self.texts(&mut placed)?;
         tally.times.text += clock.elapsed();
 
         let (total, overlap) = (placed.len(), self.model.description().overlap);

@@ -62,10 +62,7 @@ impl Backdrop {
     /// What the camera sees of it: RGB in −1 to 1, `width · height` pixels. Beyond its borders it goes on as it ends.
     pub fn draw(&self, [width, height]: [usize; 2], view: &View) -> Vec<[f32; 3]> {
         let unit = width.min(height) as f32;
-        let focus = [
-            0.5 * width as f32 / unit,
-            ZOOM_HEIGHT * height as f32 / unit,
-        ];
+        let focus = View::focus([width, height]);
         let mut frame = Vec::with_capacity(width * height);
         for row in 0..height {
             for column in 0..width {

@@ -4,6 +4,8 @@
 //! 2023): one small denoiser, the *director*, turns the prompt into a layout, the paths of camera and subjects;
 //! the other fills in the pixels along it. The layout comes out of flow matching like everything else.
 
+use super::backdrop::ZOOM_HEIGHT;
+
 /// Subjects of one prompt that have a place: the first ones named.
 pub const SLOTS: usize = 2;
 /// Values that describe one place.
@@ -53,12 +55,36 @@ impl View {
     /// Where what is seen at `seen` was, for a camera at rest. At `depth` 0 it is infinitely far, at 1 as near as the
     /// subjects; what is far is magnified less.
     pub(super) fn world(&self, seen: [f32; 2], focus: [f32; 2], depth: f32) -> [f32; 2] {
-        let zoom = 1.0 + (self.zoom - 1.0) * (0.35 + 0.65 * depth);
-        let shift = [
+        let zoom = self.zoom_at(depth);
+        let shift = self.shift_at(depth);
+        [0, 1].map(|axis| (seen[axis] - focus[axis]) / zoom + focus[axis] + shift[axis])
+    }
+
+    /// Where this camera sees what was at `world` for a camera at rest: the other way round than [`world`](Self::world).
+    pub(super) fn seen(&self, world: [f32; 2], focus: [f32; 2], depth: f32) -> [f32; 2] {
+        let zoom = self.zoom_at(depth);
+        let shift = self.shift_at(depth);
+        [0, 1].map(|axis| (world[axis] - shift[axis] - focus[axis]) * zoom + focus[axis])
+    }
+
+    /// The point of frames of `size` pixels that zoom leaves in place, in smaller frame edges.
+    pub(super) fn focus([width, height]: [usize; 2]) -> [f32; 2] {
+        let unit = width.min(height) as f32;
+        [
+            0.5 * width as f32 / unit,
+            ZOOM_HEIGHT * height as f32 / unit,
+        ]
+    }
+
+    fn zoom_at(&self, depth: f32) -> f32 {
+        1.0 + (self.zoom - 1.0) * (0.35 + 0.65 * depth)
+    }
+
+    fn shift_at(&self, depth: f32) -> [f32; 2] {
+        [
             self.shift[0] * depth + self.orbit * (1.0 - depth),
             self.shift[1] * depth,
-        ];
-        [0, 1].map(|axis| (seen[axis] - focus[axis]) / zoom + focus[axis] + shift[axis])
+        ]
     }
 
     fn values(&self) -> [f32; VIEW_VALUES] {

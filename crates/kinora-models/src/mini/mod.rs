@@ -16,6 +16,7 @@ pub mod lexicon;
 mod model;
 mod phrases;
 pub mod plate;
+pub mod still;
 pub mod text;
 pub mod transformer;
 

@@ -15,9 +15,10 @@ use super::backdrop::Backdrop;
 use super::backdrops::{Backdrops, NamedPlace};
 use super::config::MiniConfig;
 use super::director::{Direction, direct};
-use super::layout::{DIRECTOR_CONDITIONS, FRAME_VALUES, FrameLayout, SLOTS};
+use super::layout::{DIRECTOR_CONDITIONS, FRAME_VALUES, FrameLayout, SLOTS, View};
 use super::lexicon::{Entry, Lexicon, PICTURE_SIZE};
 use super::plate::{COVERAGE, Picture, Plate, PlateSize, Props};
+use super::still::{self, Still};
 use super::text::{TextEncoder, tokenize};
 use super::transformer::{Channels, Context, PreparedContext, Transformer};
 use crate::weights::{self, Storage, TensorMap, Values};
@@ -141,13 +142,58 @@ pub struct Script {
 /// A place, subjects, and their paths.
 #[derive(Debug)]
 struct Stage {
-    backdrop: Option<Backdrop>,
-    pictures: Vec<Picture>,
+    props: Properties,
     /// Each frame of each latent frame.
     path: Vec<FrameLayout>,
     size: [usize; 2],
     /// The condition of the window that was last asked for: every step of a window asks for the same.
     last: Mutex<Option<(usize, Tensor<5>)>>,
+}
+
+/// What is shown along the paths.
+#[derive(Debug)]
+enum Properties {
+    /// The named subjects before the named place.
+    Named {
+        backdrop: Option<Backdrop>,
+        pictures: Vec<Picture>,
+    },
+    /// Given frames: what is named is in them, nobody knows where.
+    Given(Vec<Still>),
+}
+
+impl Stage {
+    /// The plate of the latent frames from `first` on along this part of the path.
+    fn plate(
+        &self,
+        patch: usize,
+        patch_frames: usize,
+        first: usize,
+        path: &[FrameLayout],
+    ) -> Plate {
+        let size = PlateSize {
+            frame: self.size,
+            patch,
+            patch_frames,
+        };
+        match &self.props {
+            Properties::Named { backdrop, pictures } => {
+                let pictures: Vec<&Picture> = pictures.iter().collect();
+                let props = Props {
+                    backdrop: backdrop.as_ref(),
+                    pictures: &pictures,
+                };
+                Plate::draw(size, props, path)
+            }
+            Properties::Given(stills) => {
+                let shown = path
+                    .iter()
+                    .enumerate()
+                    .map(|(i, frame)| still::show(stills, first * patch_frames + i, &frame.view));
+                Plate::of_scenery(size, shown)
+            }
+        }
+    }
 }
 
 /// What a trained model consists of.
@@ -350,6 +396,29 @@ impl Mini {
         named
     }
 
+    /// The last frame of a given latent frame.
+    fn still(
+        &self,
+        index: usize,
+        latents: Tensor<5>,
+        path: &[FrameLayout],
+        size: [usize; 2],
+    ) -> Still {
+        // As if nothing had moved before it.
+        let twice = latents.repeat_dim(2, 2);
+        let autoencoder = &self.networks().autoencoder;
+        let video = autoencoder.decode_step(twice, &mut DecodeState::default());
+        let last = video.dims()[2] - 1;
+        let values = weights::floats(video.narrow(2, last, 1).permute([0, 2, 3, 4, 1]));
+        let pixels = values
+            .chunks_exact(3)
+            .map(|p| [0, 1, 2].map(|c| p[c].clamp(-1.0, 1.0)));
+        let per_latent = self.config().autoencoder.patch_frames;
+        let at = (index + 1) * per_latent - 1;
+        let view = path.get(at).map_or(View::REST, |frame| frame.view);
+        Still::new(pixels.collect(), size, view, at)
+    }
+
     /// What the denoiser is given beside `frames` latent frames from `first` on.
     fn condition(&self, stage: Option<&Stage>, first: usize, grid: [usize; 3]) -> Tensor<5> {
         let channels = self.config().autoencoder.latent_channels + COVERAGE;
@@ -368,17 +437,8 @@ impl Mini {
                 condition.clone()
             }
             _ => {
-                let size = PlateSize {
-                    frame: stage.size,
-                    patch: self.config().autoencoder.patch,
-                    patch_frames: per_latent,
-                };
-                let pictures: Vec<&Picture> = stage.pictures.iter().collect();
-                let props = Props {
-                    backdrop: stage.backdrop.as_ref(),
-                    pictures: &pictures,
-                };
-                let plate = Plate::draw(size, props, path);
+                let patch = self.config().autoencoder.patch;
+                let plate = stage.plate(patch, per_latent, first, path);
                 let autoencoder = &self.networks().autoencoder;
                 let condition = plate_condition(autoencoder, &[plate], grid, &self.device);
                 last.insert((first, condition)).1.clone()
@@ -444,7 +504,13 @@ impl VideoModel for Mini {
         })
     }
 
-    fn plan(&self, prompt: &str, text: Script, clip: ClipShape) -> Result<Script, Error> {
+    fn plan(
+        &self,
+        prompt: &str,
+        text: Script,
+        clip: ClipShape,
+        given: &[(usize, Tensor<5>)],
+    ) -> Result<Script, Error> {
         let cast = self.cast(prompt);
         let direction = Direction {
             subjects: cast.len(),
@@ -459,11 +525,21 @@ impl VideoModel for Mini {
             &direction,
             &self.device,
         )?;
-        let picture = |&entry: &usize| Picture::new(self.lexicon().picture(entry));
-        let elsewhere = self.lexicon().rest(prompt);
+        let props = if given.is_empty() {
+            let picture = |&entry: &usize| Picture::new(self.lexicon().picture(entry));
+            let elsewhere = self.lexicon().rest(prompt);
+            Properties::Named {
+                backdrop: self.backdrops().choose(&elsewhere, clip.size, clip.seed),
+                pictures: cast.iter().map(picture).collect(),
+            }
+        } else {
+            let still = |(index, latents): &(usize, Tensor<5>)| {
+                self.still(*index, latents.clone(), &path, clip.size)
+            };
+            Properties::Given(given.iter().map(still).collect())
+        };
         let stage = Stage {
-            backdrop: self.backdrops().choose(&elsewhere, clip.size, clip.seed),
-            pictures: cast.iter().map(picture).collect(),
+            props,
             path,
             size: clip.size,
             last: Mutex::default(),

@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use super::backdrop::Backdrop;
-use super::layout::{FrameLayout, Place, Places, View};
+use super::layout::{FrameLayout, Place, Places, SLOTS, View};
 use super::lexicon::PICTURE_SIZE;
 
 /// Cells in each direction of a patch whose coverage the denoiser is told.
@@ -105,13 +105,16 @@ pub struct Props<'a> {
     pub pictures: &'a [&'a Picture],
 }
 
+/// A frame without subjects: RGB in −1 to 1, row by row.
+pub type Scenery = Vec<[f32; 3]>;
+
 /// A drawn frame.
 struct Drawn {
     layout: FrameLayout,
-    /// Premultiplied RGBA.
+    /// Premultiplied RGBA, 0 to 1.
     subjects: Vec<[f32; 4]>,
     /// RGB in −1 to 1, the same for frames with the same view.
-    behind: Option<Rc<Vec<[f32; 3]>>>,
+    behind: Option<Rc<Scenery>>,
 }
 
 impl Plate {
@@ -122,7 +125,7 @@ impl Plate {
     /// If a slot with a place has no picture.
     pub fn draw(size: PlateSize, props: Props<'_>, frames: &[FrameLayout]) -> Self {
         let mut plate = Self::default();
-        let mut behind: Option<(View, Rc<Vec<[f32; 3]>>)> = None;
+        let mut behind: Option<(View, Rc<Scenery>)> = None;
         for patch in frames.chunks_exact(size.patch_frames) {
             let mut drawn: Vec<Drawn> = Vec::with_capacity(size.patch_frames);
             for layout in patch {
@@ -145,6 +148,28 @@ impl Plate {
             plate.push(size, &drawn);
         }
         plate
+    }
+
+    /// Shows frames without subjects, a whole number of patches of them.
+    pub fn of_scenery(size: PlateSize, frames: impl IntoIterator<Item = Scenery>) -> Self {
+        let mut plate = Self::default();
+        let nothing = vec![[0.0; 4]; size.frame[0] * size.frame[1]];
+        let drawn = |scenery| Drawn {
+            layout: FrameLayout {
+                places: [None; SLOTS],
+                view: View::REST,
+            },
+            subjects: nothing.clone(),
+            behind: Some(Rc::new(scenery)),
+        };
+        let mut frames = frames.into_iter().map(drawn);
+        loop {
+            let patch: Vec<Drawn> = frames.by_ref().take(size.patch_frames).collect();
+            if patch.len() < size.patch_frames {
+                return plate;
+            }
+            plate.push(size, &patch);
+        }
     }
 
     /// Appends one latent frame.

@@ -25,8 +25,8 @@ pub(crate) struct Straight {
     /// What decoding adds.
     pub(crate) lighter: f32,
     pub(crate) seen: RefCell<Vec<Seen>>,
-    /// Clips that were planned.
-    pub(crate) planned: RefCell<Vec<ClipShape>>,
+    /// Clips that were planned, and which of their latent frames were given.
+    pub(crate) planned: RefCell<Vec<(ClipShape, Vec<usize>)>>,
 }
 
 impl Straight {
@@ -78,8 +78,15 @@ impl VideoModel for Straight {
         Ok(())
     }
 
-    fn plan(&self, _prompt: &str, (): (), clip: ClipShape) -> Result<(), ModelError> {
-        self.planned.borrow_mut().push(clip);
+    fn plan(
+        &self,
+        _prompt: &str,
+        (): (),
+        clip: ClipShape,
+        given: &[(usize, Tensor<5>)],
+    ) -> Result<(), ModelError> {
+        let given = given.iter().map(|(index, _)| *index).collect();
+        self.planned.borrow_mut().push((clip, given));
         Ok(())
     }
 
