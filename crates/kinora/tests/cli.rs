@@ -343,6 +343,61 @@ fn the_recipe_travels_in_the_file_and_makes_it_again() {
 }
 
 #[test]
+fn what_a_short_prompt_leaves_open_is_said_and_told() {
+    let folder = tempdir().unwrap();
+    let make = |more: &[&str]| {
+        let run = kinora(&folder)
+            .args([
+                "generate",
+                "a rocket",
+                "--seconds",
+                "0.1",
+                "--steps",
+                "1",
+                "--seed",
+                "7",
+            ])
+            .args(["--size", "176x96", "--json", "-f", "-o", "rocket.mp4"])
+            .args(more)
+            .assert()
+            .success();
+        let output = run.get_output();
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (told, String::from_utf8(output.stderr.clone()).unwrap())
+    };
+    let (told, stderr) = make(&[]);
+    let prompt = told["prompt"].as_str().unwrap();
+    assert!(
+        prompt.starts_with("a rocket flying ") && prompt.contains("space"),
+        "{prompt}"
+    );
+    assert!(stderr.contains(&format!("prompt: {prompt}")), "{stderr}");
+    assert_eq!(told["asked"], "a rocket");
+    let inspected = kinora(&folder)
+        .args(["inspect", "rocket.mp4", "--json"])
+        .output()
+        .unwrap();
+    let info: Value = serde_json::from_slice(&inspected.stdout).unwrap();
+    assert_eq!(
+        (&info["recipe"]["prompt"], &info["recipe"]["asked"]),
+        (&told["prompt"], &told["asked"])
+    );
+
+    let (told, stderr) = make(&["--no-enhance"]);
+    assert_eq!(
+        (&told["prompt"], &told["asked"]),
+        (&"a rocket".into(), &"a rocket".into())
+    );
+    assert!(!stderr.contains("prompt:"), "{stderr}");
+    let (told, _) = make(&["--style", "pixel", "--camera", "orbit"]);
+    let prompt = told["prompt"].as_str().unwrap();
+    assert!(
+        prompt.ends_with("space, the camera orbits, pixel art"),
+        "{prompt}"
+    );
+}
+
+#[test]
 fn another_rate_keeps_the_length_and_a_preview_stands_beside() {
     let folder = tempdir().unwrap();
     quick(&folder, "clip.mp4")

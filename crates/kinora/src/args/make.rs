@@ -98,3 +98,23 @@ pub(crate) struct MakeArgs {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+/// Shared by the verbs that make something of words alone.
+#[derive(Debug, Args)]
+pub(crate) struct EnhanceArgs {
+    /// Say what the prompt leaves open, in the words that the model learned from: a place and a motion that suit
+    /// the subject, light, camera. All words of the prompt stay; the same seed adds the same. This is the default
+    /// where the model knows the subject by name and the prompt does not say both what happens and where.
+    #[arg(help_heading = "Look", long, overrides_with = "no_enhance")]
+    enhance: bool,
+    /// Take the prompt as it is.
+    #[arg(help_heading = "Look", long, overrides_with = "enhance")]
+    no_enhance: bool,
+}
+
+impl EnhanceArgs {
+    /// Whether what the prompt leaves open is to be said.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.enhance || !self.no_enhance
+    }
+}

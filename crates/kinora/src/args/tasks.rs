@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::make::MakeArgs;
+use super::make::{EnhanceArgs, MakeArgs};
 use crate::generate::values::{self, Keyframe};
 
 pub(super) const GENERATE_LONG_ABOUT: &str = "\
@@ -44,6 +44,8 @@ pub(crate) struct GenerateArgs {
     #[arg(help_heading = "Pictures", long, value_name = "SECONDS=FILE", value_parser = values::keyframe)]
     pub(crate) keyframe: Vec<Keyframe>,
     #[command(flatten)]
+    pub(crate) enhance: EnhanceArgs,
+    #[command(flatten)]
     pub(crate) make: MakeArgs,
 }
 
@@ -59,6 +61,8 @@ pub(crate) struct ImageArgs {
     /// What is to be seen.
     #[arg(value_parser = values::prompt)]
     pub(crate) prompt: String,
+    #[command(flatten)]
+    pub(crate) enhance: EnhanceArgs,
     #[command(flatten)]
     pub(crate) make: MakeArgs,
 }

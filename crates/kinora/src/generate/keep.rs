@@ -130,6 +130,7 @@ fn family(request: &Request, plan: &Plan, about: &Description, task: &Value) -> 
         "version": env!("CARGO_PKG_VERSION"),
         "task": task,
         "prompt": request.prompt,
+        "enhances": request.enhances,
         "negative": request.negative,
         "steps": request.sampling.steps,
         "guidance": decimal(request.sampling.guidance),

@@ -95,6 +95,13 @@ fn make<M: VideoModel>(model: &M, asked: Asked, run: Run<'_>) -> Result<()> {
             &format!("going on with session {id}, seed {seed}: {windows} finished windows"),
         );
     }
+    request.enhance(model);
+    if request.asked.is_some() {
+        progress.note(
+            global,
+            &format!("prompt: {}", output::harmless(&request.prompt)),
+        );
+    }
     let request = request;
     tracing::info!(model = about.name, native_size = ?plan.native_size, verb = request.task.name(), "making");
 

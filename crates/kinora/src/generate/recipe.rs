@@ -32,6 +32,9 @@ pub(crate) fn recipe(
         "model": about.name,
         "model_hash": about.hash,
     });
+    if let Some(asked) = &request.asked {
+        recipe["asked"] = json!(asked);
+    }
     if !request.task.is_text_alone() {
         recipe["task"] = task.clone();
     }

@@ -65,6 +65,7 @@ impl Outcome<'_> {
             "bytes": written.bytes,
             "task": request.task.name(),
             "prompt": request.prompt,
+            "asked": request.asked.as_ref().unwrap_or(&request.prompt),
             "negative": request.negative,
             "seed": request.sampling.seed,
             "sampler": request.sampling.sampler.name(),

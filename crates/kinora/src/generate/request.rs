@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use kinora_media::{FrameRate, Quality, SinkOptions, open_sink};
-use kinora_models::Description;
+use kinora_models::{Description, VideoModel};
 use kinora_pipeline::Sampling;
 
 use super::given::Given;
@@ -23,7 +23,12 @@ use crate::weights::ModelSource;
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) task: Task,
+    /// What the model is told.
     pub(crate) prompt: String,
+    /// What was asked for, where the model is told more.
+    pub(crate) asked: Option<String>,
+    /// Whether what the prompt leaves open is to be said.
+    pub(crate) enhances: bool,
     pub(crate) negative: String,
     pub(crate) output: PathBuf,
     pub(crate) preview: Option<PathBuf>,
@@ -51,6 +56,8 @@ pub(crate) struct Asked {
     task: Task,
     prompt: String,
     note: Option<String>,
+    /// Whether what the prompt leaves open is to be said.
+    enhances: bool,
     /// What the file is called where nothing is said: of words, without an ending.
     name: String,
     make: MakeArgs,
@@ -66,6 +73,8 @@ impl Asked {
         let length = length(args.make.output.as_deref(), args.seconds)?;
         let pictures = Task::pictures(args.image, args.keyframe, args.last_image, length)?;
         Ok(Self {
+            // A place that somebody else thought of would contradict the pictures.
+            enhances: args.enhance.is_wanted() && pictures.is_empty(),
             task: Task::Generate { length, pictures },
             name: args.prompt.clone(),
             prompt: args.prompt,
@@ -86,6 +95,7 @@ impl Asked {
         };
         Ok(Self {
             task,
+            enhances: args.enhance.is_wanted(),
             name: args.prompt.clone(),
             prompt: args.prompt,
             note: None,
@@ -110,6 +120,7 @@ impl Asked {
             },
             prompt,
             note,
+            enhances: false,
             make: args.make,
         })
     }
@@ -136,6 +147,7 @@ impl Asked {
             task,
             prompt,
             note,
+            enhances: false,
             make: args.make,
         })
     }
@@ -155,6 +167,7 @@ impl Asked {
             },
             prompt: args.prompt,
             note: None,
+            enhances: false,
             make: args.make,
         })
     }
@@ -175,6 +188,7 @@ impl Asked {
             },
             prompt,
             note,
+            enhances: false,
             make: args.make,
         })
     }
@@ -197,6 +211,7 @@ impl Asked {
             },
             prompt,
             note,
+            enhances: false,
             make: args.make,
         })
     }
@@ -219,6 +234,7 @@ impl Asked {
             prompt: prompts.join(" / "),
             task: Task::Storyboard(shots),
             note: None,
+            enhances: false,
             make: args.make,
         })
     }
@@ -250,6 +266,7 @@ impl Request {
             mut task,
             prompt,
             note,
+            enhances,
             name,
             make,
         } = asked;
@@ -280,6 +297,8 @@ impl Request {
         let size = make.size.or_else(|| given_size(&task));
         let request = Self {
             prompt: complete(&prompt),
+            asked: None,
+            enhances,
             size: size.unwrap_or(defaults.size.map(|side| side as u32)),
             fps: make.fps.or_else(|| task.main_clip().and_then(Given::fps)),
             preview: make.preview.then(|| name::preview_of(&output)),
@@ -305,6 +324,16 @@ impl Request {
         };
         request.prove_output()?;
         Ok(request)
+    }
+
+    /// Says what the prompt leaves open, where that is wanted and the model knows how; its seed is settled.
+    pub(crate) fn enhance<M: VideoModel>(&mut self, model: &M) {
+        if !self.enhances {
+            return;
+        }
+        if let Some(fuller) = model.enhance(&self.prompt, self.sampling.seed) {
+            self.asked = Some(std::mem::replace(&mut self.prompt, fuller));
+        }
     }
 
     /// How the file is written, at `fps`.
