@@ -11,6 +11,7 @@ mod recipe;
 mod report;
 mod request;
 mod script;
+mod sound;
 mod task;
 pub(crate) mod values;
 pub(crate) mod words;
@@ -38,6 +39,7 @@ use pace::Pace;
 use plan::Plan;
 use report::Outcome;
 use request::Request;
+use sound::Heard;
 
 /// Makes a clip and tells what was made.
 pub(crate) fn run(asked: Asked, global: &Global) -> Result<()> {
@@ -102,6 +104,14 @@ fn make<M: VideoModel>(model: &M, asked: Asked, run: Run<'_>) -> Result<()> {
             &format!("prompt: {}", output::harmless(&request.prompt)),
         );
     }
+    let sound = match sound::keep(&request, &plan) {
+        Heard::Kept(sound) => Some(sound),
+        Heard::Left(reason) => {
+            progress.note(global, &format!("the sound is left out: {reason}"));
+            None
+        }
+        Heard::Nothing => None,
+    };
     let request = request;
     tracing::info!(model = about.name, native_size = ?plan.native_size, verb = request.task.name(), "making");
 
@@ -121,7 +131,7 @@ fn make<M: VideoModel>(model: &M, asked: Asked, run: Run<'_>) -> Result<()> {
         }
         let frames = film.reel.frames();
         let recipe = recipe::recipe(&request, &plan, about, &task, frames);
-        let mut clip = Clip::open(&request, plan.rates.file, frames, recipe)?;
+        let mut clip = Clip::open(&request, plan.rates.file, frames, recipe, sound.as_ref())?;
         let mut pace = Pace::new(film.takes.iter().map(|take| take.frames).sum());
         let made = kinora_pipeline::make(
             model,
@@ -155,6 +165,7 @@ fn make<M: VideoModel>(model: &M, asked: Asked, run: Run<'_>) -> Result<()> {
         plan: &plan,
         about,
         written: &written,
+        sound: sound.as_ref(),
         load_time,
         stage_times: made.times,
         total_time: started.elapsed(),

@@ -33,6 +33,8 @@ pub(crate) struct Request {
     pub(crate) output: PathBuf,
     pub(crate) preview: Option<PathBuf>,
     pub(crate) overwrite: bool,
+    /// Whether the sound of a given clip is wanted.
+    pub(crate) keeps_sound: bool,
     /// Of the file: width and height in pixels.
     pub(crate) size: [u32; 2],
     /// Of the file; the model's own where nothing was said and no clip is given.
@@ -58,6 +60,8 @@ pub(crate) struct Asked {
     note: Option<String>,
     /// Whether what the prompt leaves open is to be said.
     enhances: bool,
+    /// Whether the sound of a given clip is wanted.
+    keeps_sound: bool,
     /// What the file is called where nothing is said: of words, without an ending.
     name: String,
     make: MakeArgs,
@@ -74,11 +78,12 @@ impl Asked {
         let pictures = Task::pictures(args.image, args.keyframe, args.last_image, length)?;
         Ok(Self {
             // A place that somebody else thought of would contradict the pictures.
-            enhances: args.enhance.is_wanted() && pictures.is_empty(),
+            enhances: args.words.enhance.is_wanted() && pictures.is_empty(),
             task: Task::Generate { length, pictures },
-            name: args.prompt.clone(),
-            prompt: args.prompt,
+            name: args.words.prompt.clone(),
+            prompt: args.words.prompt,
             note: None,
+            keeps_sound: false,
             make: args.make,
         })
     }
@@ -95,10 +100,11 @@ impl Asked {
         };
         Ok(Self {
             task,
-            enhances: args.enhance.is_wanted(),
-            name: args.prompt.clone(),
-            prompt: args.prompt,
+            enhances: args.words.enhance.is_wanted(),
+            name: args.words.prompt.clone(),
+            prompt: args.words.prompt,
             note: None,
+            keeps_sound: false,
             make: args.make,
         })
     }
@@ -109,8 +115,8 @@ impl Asked {
     ///
     /// As [`generate`](Self::generate).
     pub(crate) fn extend(args: ExtendArgs) -> Result<Self> {
-        let clip = Given::open_clip(args.clip)?;
-        let (prompt, note) = prompt(args.prompt, &[&clip]);
+        let clip = Given::open_clip(args.given.clip)?;
+        let (prompt, note) = prompt(args.given.prompt, &[&clip]);
         Ok(Self {
             name: format!("{} extended", clip.stem()),
             task: Task::Extend {
@@ -121,6 +127,7 @@ impl Asked {
             prompt,
             note,
             enhances: false,
+            keeps_sound: !args.given.sound.no_audio,
             make: args.make,
         })
     }
@@ -131,8 +138,8 @@ impl Asked {
     ///
     /// As [`generate`](Self::generate).
     pub(crate) fn fill(args: FillArgs) -> Result<Self> {
-        let clip = Given::open_clip(args.clip)?;
-        let (prompt, note) = prompt(args.prompt, &[&clip]);
+        let clip = Given::open_clip(args.given.clip)?;
+        let (prompt, note) = prompt(args.given.prompt, &[&clip]);
         let name = format!("{} filled", clip.stem());
         let task = match (args.from, args.to, args.mask) {
             (Some(from), Some(to), None) => Task::fill_time(clip, from, to)?,
@@ -148,6 +155,7 @@ impl Asked {
             prompt,
             note,
             enhances: false,
+            keeps_sound: !args.given.sound.no_audio,
             make: args.make,
         })
     }
@@ -168,6 +176,7 @@ impl Asked {
             prompt: args.prompt,
             note: None,
             enhances: false,
+            keeps_sound: !args.sound.no_audio,
             make: args.make,
         })
     }
@@ -178,17 +187,18 @@ impl Asked {
     ///
     /// As [`generate`](Self::generate).
     pub(crate) fn loop_clip(args: LoopArgs) -> Result<Self> {
-        let clip = Given::open_clip(args.clip)?;
-        let (prompt, note) = prompt(args.prompt, &[&clip]);
+        let clip = Given::open_clip(args.given.clip)?;
+        let (prompt, note) = prompt(args.given.prompt, &[&clip]);
         Ok(Self {
             name: format!("{} loop", clip.stem()),
             task: Task::Loop {
                 clip,
-                secs: args.seconds,
+                secs: args.joint.seconds,
             },
             prompt,
             note,
             enhances: false,
+            keeps_sound: !args.given.sound.no_audio,
             make: args.make,
         })
     }
@@ -207,11 +217,12 @@ impl Asked {
             task: Task::Blend {
                 first,
                 second,
-                secs: args.seconds,
+                secs: args.joint.seconds,
             },
             prompt,
             note,
             enhances: false,
+            keeps_sound: true,
             make: args.make,
         })
     }
@@ -235,6 +246,7 @@ impl Asked {
             task: Task::Storyboard(shots),
             note: None,
             enhances: false,
+            keeps_sound: true,
             make: args.make,
         })
     }
@@ -267,6 +279,7 @@ impl Request {
             prompt,
             note,
             enhances,
+            keeps_sound,
             name,
             make,
         } = asked;
@@ -307,6 +320,7 @@ impl Request {
             task,
             negative: make.negative.unwrap_or_else(|| defaults.negative.clone()),
             overwrite: make.force,
+            keeps_sound,
             quality: Quality::new(make.quality)?,
             seed_is_drawn: make.seed.is_none(),
             sampling: Sampling {
