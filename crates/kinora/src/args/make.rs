@@ -31,6 +31,10 @@ pub(crate) struct MakeArgs {
     /// the model's]. The nearest shape that the model makes is fitted to it.
     #[arg(help_heading = "Clip", long, value_name = "WxH", value_parser = values::size)]
     pub(crate) size: Option<[u32; 2]>,
+    /// Shape: 16:9, 9:16, 1:1, 4:3, 3:4, 21:9 or another, with as many pixels as the size would have.
+    /// Where the model makes another shape, its frames are cut and never stretched.
+    #[arg(help_heading = "Clip", long, value_name = "W:H", conflicts_with = "size", value_parser = values::aspect)]
+    pub(crate) aspect: Option<[u32; 2]>,
     /// Frames per second of the file, 1 to 120 [default: that of the given clip, else the model's].
     /// The model has a rate of its own, 12 for kinora-mini; at another rate its frames are repeated
     /// or dropped by time.

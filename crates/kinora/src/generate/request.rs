@@ -8,6 +8,7 @@ use kinora_models::{Description, VideoModel};
 use kinora_pipeline::Sampling;
 
 use super::given::Given;
+use super::plan::shaped;
 use super::script;
 use super::task::{Length, Task};
 use super::words;
@@ -308,11 +309,12 @@ impl Request {
             *length = Length::Seconds(secs);
         }
         let size = make.size.or_else(|| given_size(&task));
+        let size = size.unwrap_or(defaults.size.map(|side| side as u32));
         let request = Self {
             prompt: complete(&prompt),
             asked: None,
             enhances,
-            size: size.unwrap_or(defaults.size.map(|side| side as u32)),
+            size: make.aspect.map_or(size, |aspect| shaped(size, aspect)),
             fps: make.fps.or_else(|| task.main_clip().and_then(Given::fps)),
             preview: make.preview.then(|| name::preview_of(&output)),
             output,
