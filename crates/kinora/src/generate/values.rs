@@ -106,6 +106,11 @@ pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     number(text, 0.1, 600.0, "length", "seconds")
 }
 
+/// Length of a clip, or none.
+pub(crate) fn drift(text: &str) -> Result<f64, String> {
+    number(text, 0.0, 600.0, "length", "seconds")
+}
+
 /// Strength of guidance.
 pub(crate) fn guidance(text: &str) -> Result<f32, String> {
     number(text, 0.0, 30.0, "guidance", "").map(|value| value as f32)
