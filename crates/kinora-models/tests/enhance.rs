@@ -5,6 +5,7 @@ use kinora_models::VideoModel;
 use kinora_models::mini::backdrops::{Backdrops, NamedPlace};
 use kinora_models::mini::config::{AutoencoderConfig, TextConfig, TransformerConfig};
 use kinora_models::mini::lexicon::{Entry, Lexicon, PICTURE_VALUES};
+use kinora_models::mini::text::tokenize;
 use kinora_models::mini::{Mini, MiniConfig, MiniNetworks, MiniParts};
 use tokenizers::Tokenizer;
 use tokenizers::models::wordlevel::WordLevel;
@@ -200,7 +201,7 @@ fn every_subject_keeps_its_name_and_gets_a_place() {
         assert_eq!(lexicon.find(&text), [index], "{prompt} -> {text}");
         let place = backdrops.find(&lexicon.rest(&text));
         assert!(place.is_some(), "{prompt} -> {text}");
-        model.encode_text(&text).unwrap();
+        tokenize(model.tokenizer(), &model.config().text, &[&text]).unwrap();
         again.extend(model.enhance(&text, 5));
     }
     assert!(silent.len() < 20, "{silent:?}");

@@ -7,7 +7,7 @@ use kinora_media::FrameRate;
 use kinora_sampling::Sampler;
 
 use crate::device::DeviceChoice;
-use crate::generate::{values, words};
+use crate::generate::{Enhancer, Service, values, words};
 use crate::weights::ModelSource;
 
 /// Shift of the noise levels at which the mini family is evaluated.
@@ -97,6 +97,9 @@ pub(crate) struct MakeArgs {
     /// The session that `kinora resume` goes on with.
     #[arg(skip)]
     pub(crate) session: Option<String>,
+    /// The prompt of that session, where a server completed it.
+    #[arg(skip)]
+    pub(crate) caption: Option<String>,
 
     /// Print one JSON object at the end instead of a report.
     #[arg(long)]
@@ -114,11 +117,40 @@ pub(crate) struct EnhanceArgs {
     /// Take the prompt as it is.
     #[arg(help_heading = "Look", long, overrides_with = "enhance")]
     no_enhance: bool,
+    /// Let a language model do so: a server that offers chat completions as OpenAI does, such as
+    /// http://localhost:11434. The prompt is sent there.
+    #[arg(
+        help_heading = "Look",
+        long,
+        value_name = "URL",
+        requires = "enhance_model",
+        conflicts_with = "no_enhance"
+    )]
+    enhance_url: Option<String>,
+    /// The model that the server is to use.
+    #[arg(
+        help_heading = "Look",
+        long,
+        value_name = "NAME",
+        requires = "enhance_url"
+    )]
+    enhance_model: Option<String>,
+    /// Words of its caption at most, 5 to 200; kinora-mini takes about 25.
+    #[arg(help_heading = "Look", long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(5..=200))]
+    enhance_words: u32,
 }
 
 impl EnhanceArgs {
-    /// Whether what the prompt leaves open is to be said.
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.enhance || !self.no_enhance
+    /// Who says what the prompt leaves open.
+    pub(crate) fn enhancer(self) -> Enhancer {
+        match (self.enhance_url, self.enhance_model) {
+            (Some(url), Some(model)) => Enhancer::Service(Service {
+                url,
+                model,
+                words: self.enhance_words,
+            }),
+            _ if self.no_enhance => Enhancer::Nobody,
+            _ => Enhancer::Model,
+        }
     }
 }

@@ -11,13 +11,15 @@ mod recipe;
 mod report;
 mod request;
 mod script;
+mod service;
 mod sound;
 mod task;
 pub(crate) mod values;
 pub(crate) mod words;
 
 pub(crate) use keep::{About, about, default_dir, find};
-pub(crate) use request::Asked;
+pub(crate) use request::{Asked, Enhancer};
+pub(crate) use service::Service;
 
 use std::time::Instant;
 
@@ -80,6 +82,8 @@ fn make<M: VideoModel>(model: &M, asked: Asked, run: Run<'_>) -> Result<()> {
     let minds_memory = !asked.ignores_memory() && matches!(asked.device(), DeviceChoice::Cpu);
     let mut request = Request::resolve(asked, about)?;
     let load_time = started.elapsed();
+    progress.show("prompt", 0.0, None);
+    request.ask_service()?;
     interrupt::check()?;
 
     let plan = Plan::new(&request, about)?;

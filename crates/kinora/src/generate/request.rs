@@ -10,6 +10,7 @@ use kinora_pipeline::Sampling;
 use super::given::Given;
 use super::plan::shaped;
 use super::script;
+use super::service::Service;
 use super::task::{Length, Task};
 use super::words;
 use crate::args::{
@@ -28,8 +29,8 @@ pub(crate) struct Request {
     pub(crate) prompt: String,
     /// What was asked for, where the model is told more.
     pub(crate) asked: Option<String>,
-    /// Whether what the prompt leaves open is to be said.
-    pub(crate) enhances: bool,
+    /// Who says what the prompt leaves open.
+    pub(crate) enhancer: Enhancer,
     pub(crate) negative: String,
     pub(crate) output: PathBuf,
     pub(crate) preview: Option<PathBuf>,
@@ -53,14 +54,23 @@ pub(crate) struct Request {
     pub(crate) note: Option<String>,
 }
 
+/// Who says what a prompt leaves open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Enhancer {
+    Nobody,
+    /// The model that makes the clip.
+    Model,
+    /// A language model on a server.
+    Service(Service),
+}
+
 /// What a verb asks for, before the model that will do it is known.
 #[derive(Debug)]
 pub(crate) struct Asked {
     task: Task,
     prompt: String,
     note: Option<String>,
-    /// Whether what the prompt leaves open is to be said.
-    enhances: bool,
+    enhancer: Enhancer,
     /// Whether the sound of a given clip is wanted.
     keeps_sound: bool,
     /// What the file is called where nothing is said: of words, without an ending.
@@ -78,8 +88,14 @@ impl Asked {
         let length = length(args.make.output.as_deref(), args.seconds)?;
         let pictures = Task::pictures(args.image, args.keyframe, args.last_image, length)?;
         Ok(Self {
-            // A place that somebody else thought of would contradict the pictures.
-            enhances: args.words.enhance.is_wanted() && pictures.is_empty(),
+            enhancer: match (args.words.enhance.enhancer(), pictures.is_empty()) {
+                (enhancer, true) => enhancer,
+                // A place that somebody else thought of would contradict the pictures.
+                (Enhancer::Nobody | Enhancer::Model, false) => Enhancer::Nobody,
+                (Enhancer::Service(_), false) => bail!(
+                    "--enhance-url would add what the given pictures may contradict: leave out one of them"
+                ),
+            },
             task: Task::Generate { length, pictures },
             name: args.words.prompt.clone(),
             prompt: args.words.prompt,
@@ -101,7 +117,7 @@ impl Asked {
         };
         Ok(Self {
             task,
-            enhances: args.words.enhance.is_wanted(),
+            enhancer: args.words.enhance.enhancer(),
             name: args.words.prompt.clone(),
             prompt: args.words.prompt,
             note: None,
@@ -127,7 +143,7 @@ impl Asked {
             },
             prompt,
             note,
-            enhances: false,
+            enhancer: Enhancer::Nobody,
             keeps_sound: !args.given.sound.no_audio,
             make: args.make,
         })
@@ -155,7 +171,7 @@ impl Asked {
             task,
             prompt,
             note,
-            enhances: false,
+            enhancer: Enhancer::Nobody,
             keeps_sound: !args.given.sound.no_audio,
             make: args.make,
         })
@@ -176,7 +192,7 @@ impl Asked {
             },
             prompt: args.prompt,
             note: None,
-            enhances: false,
+            enhancer: Enhancer::Nobody,
             keeps_sound: !args.sound.no_audio,
             make: args.make,
         })
@@ -198,7 +214,7 @@ impl Asked {
             },
             prompt,
             note,
-            enhances: false,
+            enhancer: Enhancer::Nobody,
             keeps_sound: !args.given.sound.no_audio,
             make: args.make,
         })
@@ -222,7 +238,7 @@ impl Asked {
             },
             prompt,
             note,
-            enhances: false,
+            enhancer: Enhancer::Nobody,
             keeps_sound: true,
             make: args.make,
         })
@@ -246,7 +262,7 @@ impl Asked {
             prompt: prompts.join(" / "),
             task: Task::Storyboard(shots),
             note: None,
-            enhances: false,
+            enhancer: Enhancer::Nobody,
             keeps_sound: true,
             make: args.make,
         })
@@ -279,7 +295,7 @@ impl Request {
             mut task,
             prompt,
             note,
-            enhances,
+            enhancer,
             keeps_sound,
             name,
             make,
@@ -311,9 +327,9 @@ impl Request {
         let size = make.size.or_else(|| given_size(&task));
         let size = size.unwrap_or(defaults.size.map(|side| side as u32));
         let request = Self {
-            prompt: complete(&prompt),
-            asked: None,
-            enhances,
+            asked: make.caption.is_some().then(|| complete(&prompt)),
+            prompt: make.caption.clone().unwrap_or_else(|| complete(&prompt)),
+            enhancer,
             size: make.aspect.map_or(size, |aspect| shaped(size, aspect)),
             fps: make.fps.or_else(|| task.main_clip().and_then(Given::fps)),
             preview: make.preview.then(|| name::preview_of(&output)),
@@ -342,9 +358,22 @@ impl Request {
         Ok(request)
     }
 
-    /// Says what the prompt leaves open, where that is wanted and the model knows how; its seed is settled.
+    /// Lets the server complete the prompt, if one is to.
+    ///
+    /// # Errors
+    ///
+    /// What [`Service::complete`] refuses.
+    pub(crate) fn ask_service(&mut self) -> Result<()> {
+        if let (Enhancer::Service(service), None) = (&self.enhancer, &self.asked) {
+            let fuller = service.complete(&self.prompt, self.sampling.seed)?;
+            self.asked = Some(std::mem::replace(&mut self.prompt, fuller));
+        }
+        Ok(())
+    }
+
+    /// Lets the model complete the prompt, if it is to and knows how; the seed is settled.
     pub(crate) fn enhance<M: VideoModel>(&mut self, model: &M) {
-        if !self.enhances {
+        if self.enhancer != Enhancer::Model {
             return;
         }
         if let Some(fuller) = model.enhance(&self.prompt, self.sampling.seed) {
