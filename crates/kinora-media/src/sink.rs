@@ -178,7 +178,7 @@ impl VideoSink {
     }
 
     /// Gives the video the sound that the clip `source` has between two moments, in seconds of that clip; the first moment
-    /// sounds with the first frame. Packets are copied and not encoded again. What is heard after the last frame is left out.
+    /// sounds with the first frame, and before its beginning, at negative seconds, the clip is silent. Packets are copied and not encoded again. What is heard after the last frame is left out.
     ///
     /// # Errors
     ///

@@ -76,6 +76,21 @@ fn sound_ends_with_the_pictures() {
 }
 
 #[test]
+fn sound_may_begin_after_the_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("later.mp4");
+    film(&path, 30, |sink| {
+        sink.copy_audio(fixture("sound.mov"), -0.5..1.0).unwrap()
+    });
+    let heard = |secs: std::ops::Range<f64>| {
+        let options = SinkOptions::new(64, 48, FrameRate::whole(12).unwrap());
+        let mut sink = open_sink(folder.path().join("part.mp4"), &options).unwrap();
+        sink.copy_audio(&path, secs).is_ok()
+    };
+    assert!(!heard(0.0..0.45) && heard(0.55..0.6) && heard(1.4..1.45) && !heard(1.6..2.5));
+}
+
+#[test]
 fn what_has_no_sound_to_copy_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let options = SinkOptions::new(64, 48, FrameRate::whole(12).unwrap());

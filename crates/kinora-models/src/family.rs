@@ -135,6 +135,13 @@ pub trait VideoModel {
         Vec::new()
     }
 
+    /// A fuller caption than `prompt`, as those that the model was trained on: all words of the prompt stay, and what they
+    /// leave open is said, the same for the same seed. `None`, the default, where there is nothing to add.
+    fn enhance(&self, prompt: &str, seed: u64) -> Option<String> {
+        let _ = (prompt, seed);
+        None
+    }
+
     /// Encodes a prompt; the empty prompt is the unconditional one.
     ///
     /// # Errors

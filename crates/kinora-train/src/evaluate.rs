@@ -1,10 +1,12 @@
 //! Measures a model: its autoencoder against held-out scenes, its clips in the eyes of the
-//! [judges](crate::classifier), and a sheet of everyday prompts for a person's eyes.
+//! [judges](crate::classifier), what it makes of given frames, and a sheet of everyday prompts for a person's eyes.
 
 mod clips;
+mod continuity;
 mod distance;
 mod page;
 mod report;
+mod tasks;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,11 +21,14 @@ use kinora_models::mini::Mini;
 use kinora_models::weights::floats;
 use kinora_pipeline::Sampling;
 
+pub use continuity::{Drift, psnr_db, seam_jump};
 pub use distance::feature_distance;
 pub use report::{
     Accuracies, Accuracy, AutoencoderQuality, EvaluateReport, Facts, JudgedClip, Seen, Settings,
     SheetRow,
 };
+
+pub use tasks::{GivenTask, TaskQuality};
 
 use clips::{clip_frames, clip_seed, evenly, judge, make, wide, write_sheet};
 
@@ -67,6 +72,10 @@ pub struct EvaluateOptions<'a> {
     pub pack: &'a Arc<Pack>,
     /// Clips to be judged. They show held-out combinations.
     pub clips: usize,
+    /// Scenes of which each [task with given frames](GivenTask) is measured.
+    pub task_clips: usize,
+    /// Seconds of the clip whose [`Drift`] is measured; less than two are none.
+    pub drift_secs: f64,
     /// Prompts of the sheet, such as [`EVERYDAY_PROMPTS`].
     pub prompts: &'a [&'a str],
     /// How clips are sampled; each clip after the first has the next seed.
@@ -89,6 +98,13 @@ pub enum EvaluateProgress {
     },
     /// Clips are being made and judged.
     Clips {
+        /// Clips that are done.
+        done: usize,
+        /// Clips in all.
+        total: usize,
+    },
+    /// Tasks with given frames are being measured, and the drift of a long clip.
+    Tasks {
         /// Clips that are done.
         done: usize,
         /// Clips in all.
@@ -150,6 +166,19 @@ pub fn evaluate(
         report(EvaluateProgress::Clips { done, total })
     })?;
 
+    // The long clip comes last of them.
+    let task_clips = options.task_clips * GivenTask::ALL.len();
+    let total = task_clips + 1;
+    let tasks = tasks::measure(options, device, |done| {
+        report(EvaluateProgress::Tasks { done, total })
+    })?;
+    let drift = tasks::drift(options, device, || {
+        report(EvaluateProgress::Tasks {
+            done: task_clips,
+            total,
+        })
+    })?;
+
     let sheet = everyday_sheet(options, device, |done, total| {
         report(EvaluateProgress::Sheet { done, total })
     })?;
@@ -174,6 +203,8 @@ pub fn evaluate(
         feature_distance: feature_distance(&made.judged.features, prompted),
         feature_distance_floor: feature_distance(others, prompted),
         seconds_per_clip: made.time.as_secs_f64() / options.clips.max(1) as f64,
+        tasks,
+        drift,
         clips: made.clips,
         sheet,
     };

@@ -15,11 +15,12 @@ use crate::progress::Progress;
 use crate::{interrupt, output, weights};
 
 /// Share of the work that is done when a stage begins, and its name.
-const STAGES: [(f64, &str); 4] = [
+const STAGES: [(f64, &str); 5] = [
     (0.0, "pixels"),
     (0.05, "judges"),
     (0.1, "clips"),
-    (0.8, "sheet"),
+    (0.5, "given frames"),
+    (0.85, "sheet"),
 ];
 
 /// Measures the model and writes the report.
@@ -34,6 +35,8 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
         judges: &judges,
         pack: &pack,
         clips: args.clips as usize,
+        task_clips: args.task_clips as usize,
+        drift_secs: args.drift_seconds,
         prompts: &EVERYDAY_PROMPTS,
         sampling: Sampling {
             sampler: model.description().defaults.sampler,
@@ -50,7 +53,8 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
             EvaluateProgress::Autoencoder => (0, 0, 1),
             EvaluateProgress::Ceiling { done, total } => (1, done, total),
             EvaluateProgress::Clips { done, total } => (2, done, total),
-            EvaluateProgress::Sheet { done, total } => (3, done, total),
+            EvaluateProgress::Tasks { done, total } => (3, done, total),
+            EvaluateProgress::Sheet { done, total } => (4, done, total),
         };
         let (from, name) = STAGES[stage];
         let to = STAGES.get(stage + 1).map_or(1.0, |next| next.0);

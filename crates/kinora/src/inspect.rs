@@ -10,8 +10,9 @@ use crate::args::InspectArgs;
 use crate::output;
 
 /// Entries of a recipe in the order in which people ask for them; others follow.
-const ORDER: [&str; 10] = [
+const ORDER: [&str; 11] = [
     "prompt",
+    "asked",
     "negative",
     "seed",
     "steps",

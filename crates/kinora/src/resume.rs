@@ -61,6 +61,7 @@ fn go_on(found: &Found, folder: &Path, global: &Global) -> Result<()> {
         .make_mut()
         .with_context(|| format!("session {} holds no command that makes a clip", found.id))?;
     make.seed = Some(about.seed);
+    make.caption = about.asked.is_some().then_some(about.prompt);
     make.output = Some(about.output);
     make.session_dir = Some(folder.to_owned());
     make.session = Some(found.id.clone());

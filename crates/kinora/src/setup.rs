@@ -51,6 +51,13 @@ pub(crate) fn hub() -> Result<HubSettings> {
     })
 }
 
+/// Who asks a language model to complete prompts.
+pub(crate) fn enhance_key() -> Option<String> {
+    let variable = |name| std::env::var(name).ok().map(|key| key.trim().to_owned());
+    let keys = ["KINORA_ENHANCE_KEY", "OPENAI_API_KEY"].into_iter();
+    keys.filter_map(variable).find(|key| !key.is_empty())
+}
+
 /// Logs to stderr, as much as was asked for.
 pub(crate) fn logging(global: &Global) {
     let level = match (global.quiet, global.verbose) {

@@ -137,6 +137,8 @@ fn values_out_of_range_are_refused() {
         ("--size", "0x0", "from 64 to 4096"),
         ("--size", "704x9000", "from 64 to 4096"),
         ("--size", "huge", "such as 704x384"),
+        ("--aspect", "wide", "such as 16:9"),
+        ("--aspect", "9:1", "from 1:4 to 4:1"),
         ("--seconds", "0", "0.1 to 600 seconds"),
         ("--seconds", "-4", "0.1 to 600 seconds"),
         ("--seconds", "1e9", "0.1 to 600 seconds"),
@@ -340,6 +342,95 @@ fn the_recipe_travels_in_the_file_and_makes_it_again() {
         "the same seed gives the same bytes"
     );
     assert!(bytes("first.mp4") != bytes("other.mp4"));
+}
+
+#[test]
+fn what_a_short_prompt_leaves_open_is_said_and_told() {
+    let folder = tempdir().unwrap();
+    let make = |more: &[&str]| {
+        let run = kinora(&folder)
+            .args([
+                "generate",
+                "a rocket",
+                "--seconds",
+                "0.1",
+                "--steps",
+                "1",
+                "--seed",
+                "7",
+            ])
+            .args(["--size", "176x96", "--json", "-f", "-o", "rocket.mp4"])
+            .args(more)
+            .assert()
+            .success();
+        let output = run.get_output();
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (told, String::from_utf8(output.stderr.clone()).unwrap())
+    };
+    let (told, stderr) = make(&[]);
+    let prompt = told["prompt"].as_str().unwrap();
+    assert!(
+        prompt.starts_with("a rocket flying ") && prompt.contains("space"),
+        "{prompt}"
+    );
+    assert!(stderr.contains(&format!("prompt: {prompt}")), "{stderr}");
+    assert_eq!(told["asked"], "a rocket");
+    let inspected = kinora(&folder)
+        .args(["inspect", "rocket.mp4", "--json"])
+        .output()
+        .unwrap();
+    let info: Value = serde_json::from_slice(&inspected.stdout).unwrap();
+    assert_eq!(
+        (&info["recipe"]["prompt"], &info["recipe"]["asked"]),
+        (&told["prompt"], &told["asked"])
+    );
+
+    let (told, stderr) = make(&["--no-enhance"]);
+    assert_eq!(
+        (&told["prompt"], &told["asked"]),
+        (&"a rocket".into(), &"a rocket".into())
+    );
+    assert!(!stderr.contains("prompt:"), "{stderr}");
+    let (told, _) = make(&["--style", "pixel", "--camera", "orbit"]);
+    let prompt = told["prompt"].as_str().unwrap();
+    assert!(
+        prompt.ends_with("space, the camera orbits, pixel art"),
+        "{prompt}"
+    );
+}
+
+#[test]
+fn a_shape_is_enough_to_say_the_size() {
+    let folder = tempdir().unwrap();
+    for (aspect, size, native) in [
+        ("21:9", [798, 342], [176, 96]),
+        ("3:4", [450, 600], [96, 176]),
+    ] {
+        let run = kinora(&folder)
+            .args([
+                "generate",
+                PROMPT,
+                "--seconds",
+                "0.1",
+                "--steps",
+                "1",
+                "--json",
+            ])
+            .args(["-f", "-o", "clip.gif", "--aspect", aspect])
+            .assert()
+            .success();
+        let told: Value = serde_json::from_slice(&run.get_output().stdout).unwrap();
+        let sizes = (&told["size"], &told["native_size"]);
+        assert_eq!(
+            sizes,
+            (&serde_json::json!(size), &serde_json::json!(native))
+        );
+    }
+    refused(
+        &["generate", PROMPT, "--aspect", "1:1", "--size", "64x64"],
+        2,
+        &["--aspect", "--size"],
+    );
 }
 
 #[test]

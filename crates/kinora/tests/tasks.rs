@@ -164,6 +164,85 @@ fn given_frames_come_back_when_a_clip_is_extended_filled_looped_or_blended() {
 }
 
 #[test]
+fn the_sound_of_a_clip_stays_with_its_pictures() {
+    let folder = tempdir().unwrap();
+    let fixture = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../kinora-media/tests/data/sound.mov"
+    );
+    // Pictures for 1.33 seconds, sound for 1.5.
+    fs::copy(fixture, folder.path().join("sound.mov")).unwrap();
+    let made = |arguments: &[&str]| {
+        let run = kinora(&folder)
+            .args(arguments)
+            .args(QUICK)
+            .args(["--json", "-f", "-o", "out.mp4"])
+            .assert()
+            .success();
+        let told: Value = serde_json::from_slice(&run.get_output().stdout).unwrap();
+        let stderr = String::from_utf8(run.get_output().stderr.clone()).unwrap();
+        (told, stderr, folder.path().join("out.mp4"))
+    };
+    // Whether anything is heard between two moments.
+    let heard = |path: &Path, secs: std::ops::Range<f64>| {
+        let options = SinkOptions::new(64, 64, FrameRate::whole(12).unwrap());
+        let mut sink = open_sink(folder.path().join("part.mp4"), &options).unwrap();
+        sink.copy_audio(path, secs).is_ok()
+    };
+    let remix = ["remix", "sound.mov", "a moon"];
+    let fill = [
+        "fill",
+        "sound.mov",
+        "a moon",
+        "--from",
+        "0.2",
+        "--to",
+        "0.4",
+    ];
+    for whole in [&remix[..], &fill] {
+        let (told, _, path) = made(whole);
+        assert_eq!(told["sound"], "sound.mov");
+        assert!(
+            heard(&path, 0.1..0.15) && heard(&path, 1.2..1.25),
+            "{whole:?}"
+        );
+    }
+    let repeat = ["loop", "sound.mov", "a moon", "--seconds", "0.3"];
+    let extend = ["extend", "sound.mov", "a moon", "--seconds", "0.3"];
+    for longer in [&repeat[..], &extend] {
+        let (_, _, path) = made(longer);
+        assert!(
+            heard(&path, 0.1..0.15) && !heard(&path, 1.4..1.6),
+            "{longer:?}"
+        );
+    }
+    let (_, _, path) = made(&[&extend[..], &["--before"]].concat());
+    assert!(!heard(&path, 0.0..0.25) && heard(&path, 0.4..0.5) && heard(&path, 1.5..1.55));
+
+    let (told, _, path) = made(&[&extend[..], &["--no-audio"]].concat());
+    assert_eq!(
+        (&told["sound"], heard(&path, 0.0..9.0)),
+        (&Value::Null, false)
+    );
+    let blend = [
+        "blend",
+        "sound.mov",
+        "sound.mov",
+        "a moon",
+        "--seconds",
+        "0.3",
+    ];
+    let (told, stderr, _) = made(&blend);
+    assert!(
+        stderr.contains("the sound is left out: ") && told["sound"].is_null(),
+        "{stderr}"
+    );
+    let gif = [&extend[..], &QUICK, &["-o", "silent.gif"]].concat();
+    let run = kinora(&folder).args(gif).assert().success();
+    run.stderr(contains("the sound is left out").and(contains(".mp4 does")));
+}
+
+#[test]
 fn an_odd_clip_loses_a_row_and_keeps_its_pixels() {
     let folder = tempdir().unwrap();
     let odd: Vec<Frame> = (0..3).map(|index| picture(index, [161, 91])).collect();
@@ -311,7 +390,7 @@ fn a_picture_is_made_and_a_storyboard_is_filmed() {
     let recipe = kinora_media::read_recipe(folder.path().join("an-owl.png"))
         .unwrap()
         .unwrap();
-    assert_eq!(recipe["prompt"], "an owl, pixel art");
+    assert_eq!(recipe["asked"], "an owl, pixel art");
 
     let script = "[[shot]]\nprompt = \"a fox\"\nseconds = 0.5\n[[shot]]\nprompt = \"an owl\"\nseconds = 0.5\n\
                   transition = \"morph\"\n[[shot]]\nprompt = \"a bear\"\nseconds = 0.25\n";

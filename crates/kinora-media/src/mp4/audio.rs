@@ -88,7 +88,7 @@ impl Cut {
         let end = samples.last().map_or(0, packet_end);
         let timeline = Timeline::new(&track.edits, track.clocks, 0..end)
             .ok_or_else(|| refused("its edit list jumps"))?;
-        let ticks = |secs: f64| (secs.max(0.0) * f64::from(track.clocks.track)).round() as i64;
+        let ticks = |secs: f64| (secs * f64::from(track.clocks.track)).round() as i64;
         let wanted = ticks(secs.start)..ticks(secs.end);
         let (media, begins) = timeline.media(wanted.clone()).ok_or_else(|| {
             refused(&format!(

@@ -1,5 +1,7 @@
 //! The places that the model knows by name, and looks of each.
 
+use std::ops::Range;
+
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -92,6 +94,11 @@ impl Backdrops {
     /// The place that `prompt` names first.
     pub fn find(&self, prompt: &str) -> Option<usize> {
         self.named.matches(prompt).first().map(|&&id| id)
+    }
+
+    /// Where `prompt` names places, in characters of its [normalised](normalise) form.
+    pub(super) fn mentions(&self, prompt: &str) -> Vec<Range<usize>> {
+        self.named.places(prompt)
     }
 
     /// What stands behind a clip of `prompt`: a look of the place that it names or, where it names none, of one that

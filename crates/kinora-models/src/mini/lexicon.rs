@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +98,11 @@ impl Lexicon {
             }
         }
         found
+    }
+
+    /// Where the subjects that `prompt` names stand in it, in characters of its [normalised](normalise) form.
+    pub(super) fn places(&self, prompt: &str) -> Vec<Range<usize>> {
+        self.named.places(prompt)
     }
 
     /// What `prompt` says beside the subjects that it names: a mountain railway need not be in the mountains.

@@ -11,6 +11,7 @@ pub mod backdrop;
 pub mod backdrops;
 pub mod config;
 mod director;
+mod enhance;
 pub mod layout;
 pub mod lexicon;
 mod model;

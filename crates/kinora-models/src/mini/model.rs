@@ -15,6 +15,7 @@ use super::backdrop::Backdrop;
 use super::backdrops::{Backdrops, NamedPlace};
 use super::config::MiniConfig;
 use super::director::{Direction, direct};
+use super::enhance::enhance;
 use super::layout::{DIRECTOR_CONDITIONS, FRAME_VALUES, FrameLayout, SLOTS, View};
 use super::lexicon::{Entry, Lexicon, PICTURE_SIZE};
 use super::plate::{COVERAGE, Picture, Plate, PlateSize, Props};
@@ -495,6 +496,11 @@ impl VideoModel for Mini {
 
     fn description(&self) -> &Description {
         &self.description
+    }
+
+    fn enhance(&self, prompt: &str, seed: u64) -> Option<String> {
+        let fits = |text: &str| tokenize(self.tokenizer(), &self.config().text, &[text]).is_ok();
+        enhance(prompt, seed, (self.lexicon(), self.backdrops()), fits)
     }
 
     fn encode_text(&self, prompt: &str) -> Result<Script, Error> {

@@ -1,6 +1,7 @@
 //! Phrases that mean something, looked for in a prompt.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::text::normalise;
 
@@ -31,32 +32,43 @@ impl<T> Phrases<T> {
 
     /// Meanings of the phrases in `text`, in order, the longest at each place.
     pub(super) fn matches(&self, text: &str) -> Vec<&T> {
-        self.read(text).0
+        let found = self.read(&letters(text));
+        found.into_iter().map(|(meaning, _)| meaning).collect()
+    }
+
+    /// Where the phrases of `text` stand, in characters of its [normalised](normalise) form.
+    pub(super) fn places(&self, text: &str) -> Vec<Range<usize>> {
+        let found = self.read(&letters(text));
+        found.into_iter().map(|(_, place)| place).collect()
     }
 
     /// What `text` says beside the phrases; each leaves a full stop.
     pub(super) fn rest(&self, text: &str) -> String {
-        self.read(text).1
+        let text = letters(text);
+        let mut rest = String::new();
+        let mut from = 0;
+        for (_, place) in self.read(&text) {
+            rest.extend(&text[from..place.start]);
+            rest.push('.');
+            from = place.end;
+        }
+        rest.extend(&text[from..]);
+        rest
     }
 
-    fn read(&self, text: &str) -> (Vec<&T>, String) {
-        let text: Vec<char> = normalise(text).chars().collect();
-        let (mut found, mut rest) = (Vec::new(), String::new());
+    fn read(&self, text: &[char]) -> Vec<(&T, Range<usize>)> {
+        let mut found = Vec::new();
         let mut start = 0;
         while start < text.len() {
-            match self.match_at(&text, start) {
+            match self.match_at(text, start) {
                 Some((meaning, length)) => {
-                    found.push(meaning);
-                    rest.push('.');
+                    found.push((meaning, start..start + length));
                     start += length;
                 }
-                None => {
-                    rest.push(text[start]);
-                    start += 1;
-                }
+                None => start += 1,
             }
         }
-        (found, rest)
+        found
     }
 
     /// The longest phrase that starts at `start` and ends at a word's end, and its length.
@@ -79,4 +91,8 @@ impl<T> Phrases<T> {
                 .map(|meaning| (meaning, stop - start))
         })
     }
+}
+
+fn letters(text: &str) -> Vec<char> {
+    normalise(text).chars().collect()
 }

@@ -49,6 +49,7 @@ impl EvaluateReport {
                  combinations. On generated clips only the facts that the prompt names are judged. \
                  The feature distance is a Fréchet distance with diagonal covariances over the \
                  judges' features; beside it stands that between two sets of rendered scenes.\n";
+        page += &self.tasks();
         if !self.sheet.is_empty() {
             page += &format!("\n## Everyday prompts\n\n![Everyday prompts]({SHEET})\n\n");
             page += "| row | prompt | the judges see |\n| --- | --- | --- |\n";
@@ -82,6 +83,43 @@ impl EvaluateReport {
             }
         }
         page
+    }
+
+    /// Tasks with given frames, and drift.
+    fn tasks(&self) -> String {
+        let mut text = String::new();
+        let cell = |value: Option<f64>, unit: &str| {
+            value.map_or("–".to_owned(), |value| format!("{value:.2}{unit}"))
+        };
+        if !self.tasks.is_empty() {
+            text += "\n## Given frames\n\n\
+                     | task | clips | given frames, from the model | first made frame to the given one | rendered | \
+                     seam jump | rendered |\n| --- | --- | --- | --- | --- | --- | --- |\n";
+        }
+        for quality in &self.tasks {
+            text += &format!(
+                "| {} | {} | {} | {} | {} | {} | {} |\n",
+                quality.task.name(),
+                quality.clips,
+                cell(quality.kept_psnr_db, " dB"),
+                cell(quality.first_psnr_db, " dB"),
+                cell(quality.real_first_psnr_db, " dB"),
+                cell(quality.seam_jump, ""),
+                cell(quality.real_seam_jump, ""),
+            );
+        }
+        if !self.tasks.is_empty() {
+            text += "\nThe seam jump is the difference of the frames at a seam over the median of all other \
+                     neighbours. The same places of the rendered scene stand beside it.\n";
+        }
+        if let Some(drift) = &self.drift {
+            text += &format!(
+                "\nFrom the first to the last of {} seconds the mean colour drifts by {:.1} levels of 255, and \
+                 contrast becomes {:.2} of what it was.\n",
+                drift.seconds, drift.colour, drift.contrast
+            );
+        }
+        text
     }
 
     fn table(&self) -> String {

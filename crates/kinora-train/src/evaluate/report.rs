@@ -6,6 +6,7 @@ use kinora_data::{Background, Camera, Fact, Motion};
 use kinora_models::weights;
 use serde::{Deserialize, Serialize};
 
+use super::{Drift, TaskQuality};
 use crate::Error;
 
 /// All that an evaluation found.
@@ -32,6 +33,12 @@ pub struct EvaluateReport {
     pub feature_distance_floor: Option<f64>,
     /// Mean time that text, sampling and decoding of a clip took.
     pub seconds_per_clip: f64,
+    /// What the model makes of given frames, task by task.
+    #[serde(default)]
+    pub tasks: Vec<TaskQuality>,
+    /// How colours drift in a long clip.
+    #[serde(default)]
+    pub drift: Option<Drift>,
     /// Every judged clip.
     pub clips: Vec<JudgedClip>,
     /// Rows of the sheet of everyday prompts, from the top.

@@ -54,6 +54,8 @@ fn a_report_holds_every_figure_and_survives_json() {
         judges: &judges,
         pack: corpus.pack(),
         clips: 2,
+        task_clips: 1,
+        drift_secs: 2.0,
         prompts: &EVERYDAY_PROMPTS[..1],
         sampling: Sampling {
             sampler: kinora_sampling::Sampler::Euler,
@@ -71,7 +73,7 @@ fn a_report_holds_every_figure_and_survives_json() {
     })
     .unwrap();
     stages.dedup();
-    assert_eq!(stages.len(), 4);
+    assert_eq!(stages.len(), 5);
 
     assert!(report.autoencoder.psnr_db.is_finite());
     assert_eq!(report.ceiling.subject_top_1.of, 4);
@@ -88,6 +90,17 @@ fn a_report_holds_every_figure_and_survives_json() {
     assert_eq!(report.generated.camera.of, told(Fact::Camera));
     assert!(report.feature_distance.unwrap() > 0.0 && report.feature_distance_floor.unwrap() > 0.0);
 
+    let names: Vec<GivenTask> = report.tasks.iter().map(|quality| quality.task).collect();
+    assert_eq!(names, GivenTask::ALL);
+    for quality in &report.tasks {
+        assert!(quality.kept_psnr_db.unwrap() > 5.0, "{quality:?}");
+        assert!(quality.first_psnr_db.is_some() && quality.seam_jump.unwrap() > 0.0);
+        let scene_goes_on = quality.task != GivenTask::Loop;
+        assert_eq!(quality.real_first_psnr_db.is_some(), scene_goes_on);
+        assert_eq!(quality.real_seam_jump.is_some(), scene_goes_on);
+    }
+    assert!(report.drift.unwrap().contrast > 0.0);
+
     let json = std::fs::read_to_string(out.join("report.json")).unwrap();
     assert_eq!(
         serde_json::from_str::<EvaluateReport>(&json).unwrap(),
@@ -96,6 +109,8 @@ fn a_report_holds_every_figure_and_survives_json() {
     let page = std::fs::read_to_string(out.join("report.md")).unwrap();
     for text in [
         "autoencoder PSNR",
+        "| picture to video | 1 |",
+        "the mean colour drifts by",
         EVERYDAY_PROMPTS[0],
         report.clips[1].prompt.as_str(),
     ] {
@@ -104,6 +119,16 @@ fn a_report_holds_every_figure_and_survives_json() {
     for picture in ["sheet.png", "judged.png"] {
         assert!(page.contains(picture) && out.join(picture).exists());
     }
+
+    let nothing = EvaluateOptions {
+        clips: 0,
+        task_clips: 0,
+        drift_secs: 0.0,
+        prompts: &[],
+        ..options.clone()
+    };
+    let report = evaluate(&nothing, &device, |_| true).unwrap();
+    assert!(report.tasks.is_empty() && report.drift.is_none());
 
     let stopped = evaluate(&options, &device, |progress| {
         !matches!(progress, EvaluateProgress::Clips { .. })
@@ -133,4 +158,48 @@ fn only_told_facts_are_counted() {
     assert_eq!(accuracies.motion.share(), Some(1.0));
     assert_eq!(accuracies.background.share(), None);
     assert_eq!(accuracies.camera.of, 0);
+}
+
+/// Who completes prompts must speak as captions do: a word that no caption has says nothing to the model.
+#[test]
+fn completed_prompts_use_the_words_of_captions() {
+    let pack = Pack::sample();
+    let words = |text: &str| -> Vec<String> {
+        let is_han = |c: char| ('\u{3400}'..='\u{9fff}').contains(&c);
+        let spaced: String = text
+            .chars()
+            .flat_map(|c| match is_han(c) {
+                true => vec![' ', c, ' '],
+                false => vec![c],
+            })
+            .collect();
+        let lower = spaced.to_lowercase();
+        let words = lower.split(|c: char| !c.is_alphanumeric());
+        words
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
+    let mut said: std::collections::HashSet<String> = std::collections::HashSet::new();
+    for seed in 0..1500 {
+        let spec = SceneSpec::sample(seed, &pack, Split::Train);
+        let told = captions(&spec, &pack, seed);
+        for caption in [told.short_en, told.long_en, told.short_zh, told.long_zh] {
+            said.extend(words(&caption.text));
+        }
+    }
+    let model = untrained(&pack, &Device::flex());
+    let mut added = 0;
+    for entry in pack.entries() {
+        for prompt in [format!("a {}", entry.name_en), entry.name_zh.clone()] {
+            for text in (0..20).filter_map(|seed| model.enhance(&prompt, seed)) {
+                let own = words(&prompt);
+                for word in words(&text).into_iter().filter(|word| !own.contains(word)) {
+                    assert!(said.contains(&word), "{word} in {text}");
+                    added += 1;
+                }
+            }
+        }
+    }
+    assert!(added > 1000, "{added}");
 }

@@ -8,7 +8,7 @@ use kinora_sampling::Sampler;
 
 use super::parts::PartArgs;
 use crate::device::DeviceChoice;
-use crate::generate::{values, words};
+use crate::generate::{Enhancer, Service, values, words};
 use crate::weights::ModelSource;
 
 /// Shift of the noise levels at which the mini family is evaluated.
@@ -32,6 +32,10 @@ pub(crate) struct MakeArgs {
     /// the model's]. The nearest shape that the model makes is fitted to it.
     #[arg(help_heading = "Clip", long, value_name = "WxH", value_parser = values::size)]
     pub(crate) size: Option<[u32; 2]>,
+    /// Shape: 16:9, 9:16, 1:1, 4:3, 3:4, 21:9 or another, with as many pixels as the size would have.
+    /// Where the model makes another shape, its frames are cut and never stretched.
+    #[arg(help_heading = "Clip", long, value_name = "W:H", conflicts_with = "size", value_parser = values::aspect)]
+    pub(crate) aspect: Option<[u32; 2]>,
     /// Frames per second of the file, 1 to 120 [default: that of the given clip, else the model's].
     /// The model has a rate of its own, 12 for kinora-mini; at another rate its frames are repeated
     /// or dropped by time.
@@ -98,8 +102,60 @@ pub(crate) struct MakeArgs {
     /// The session that `kinora resume` goes on with.
     #[arg(skip)]
     pub(crate) session: Option<String>,
+    /// The prompt of that session, where a server completed it.
+    #[arg(skip)]
+    pub(crate) caption: Option<String>,
 
     /// Print one JSON object at the end instead of a report.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Shared by the verbs that make something of words alone.
+#[derive(Debug, Args)]
+pub(crate) struct EnhanceArgs {
+    /// Say what the prompt leaves open, in the words that the model learned from: a place and a motion that suit
+    /// the subject, light, camera. All words of the prompt stay; the same seed adds the same. This is the default
+    /// where the model knows the subject by name and the prompt does not say both what happens and where.
+    #[arg(help_heading = "Look", long, overrides_with = "no_enhance")]
+    enhance: bool,
+    /// Take the prompt as it is.
+    #[arg(help_heading = "Look", long, overrides_with = "enhance")]
+    no_enhance: bool,
+    /// Let a language model do so: a server that offers chat completions as OpenAI does, such as
+    /// http://localhost:11434. The prompt is sent there.
+    #[arg(
+        help_heading = "Look",
+        long,
+        value_name = "URL",
+        requires = "enhance_model",
+        conflicts_with = "no_enhance"
+    )]
+    enhance_url: Option<String>,
+    /// The model that the server is to use.
+    #[arg(
+        help_heading = "Look",
+        long,
+        value_name = "NAME",
+        requires = "enhance_url"
+    )]
+    enhance_model: Option<String>,
+    /// Words of its caption at most, 5 to 200; kinora-mini takes about 25.
+    #[arg(help_heading = "Look", long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(5..=200))]
+    enhance_words: u32,
+}
+
+impl EnhanceArgs {
+    /// Who says what the prompt leaves open.
+    pub(crate) fn enhancer(self) -> Enhancer {
+        match (self.enhance_url, self.enhance_model) {
+            (Some(url), Some(model)) => Enhancer::Service(Service {
+                url,
+                model,
+                words: self.enhance_words,
+            }),
+            _ if self.no_enhance => Enhancer::Nobody,
+            _ => Enhancer::Model,
+        }
+    }
 }

@@ -43,7 +43,8 @@ EXAMPLES:
 ENVIRONMENT:
   KINORA_CPU             lowers the instruction level: portable, neon, avx2, avx512, avx512bf16 or amx
   HF_HOME, HF_HUB_CACHE  where fetched models lie, as for all tools of Hugging Face
-  HF_ENDPOINT, HF_TOKEN  another hub than huggingface.co, and who asks";
+  HF_ENDPOINT, HF_TOKEN  another hub than huggingface.co, and who asks
+  KINORA_ENHANCE_KEY     who asks the server of --enhance-url; else OPENAI_API_KEY";
 
 /// The command line.
 #[derive(Debug, Parser)]

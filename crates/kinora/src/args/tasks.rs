@@ -4,8 +4,46 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::make::MakeArgs;
+use super::make::{EnhanceArgs, MakeArgs};
 use crate::generate::values::{self, Keyframe};
+
+/// A new clip or picture in words.
+#[derive(Debug, Args)]
+pub(crate) struct WordsArgs {
+    /// What is to be seen.
+    #[arg(value_parser = values::prompt)]
+    pub(crate) prompt: String,
+    #[command(flatten)]
+    pub(crate) enhance: EnhanceArgs,
+}
+
+/// A given clip, and what is to be seen in what is made beside it.
+#[derive(Debug, Args)]
+pub(crate) struct GivenArgs {
+    /// The clip.
+    pub(crate) clip: PathBuf,
+    /// What is to be seen.
+    #[arg(value_parser = values::prompt)]
+    pub(crate) prompt: Option<String>,
+    #[command(flatten)]
+    pub(crate) sound: SoundArgs,
+}
+
+/// What becomes of a given clip's sound.
+#[derive(Debug, Args)]
+pub(crate) struct SoundArgs {
+    /// Leave out the sound of the clip. Otherwise it is kept where its pictures are; what is made is silent.
+    #[arg(help_heading = "Clip", long)]
+    pub(crate) no_audio: bool,
+}
+
+/// What leads from the end of a clip to a beginning.
+#[derive(Debug, Args)]
+pub(crate) struct JointArgs {
+    /// Seconds of the joint, 0.1 to 600.
+    #[arg(help_heading = "Clip", long, value_name = "SECONDS", default_value_t = 1.0, value_parser = values::seconds)]
+    pub(crate) seconds: f64,
+}
 
 pub(super) const GENERATE_LONG_ABOUT: &str = "\
 Make a video from a sentence, and from pictures that it passes through.
@@ -28,9 +66,8 @@ EXAMPLES:
 #[derive(Debug, Args)]
 #[command(after_help = GENERATE_EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct GenerateArgs {
-    /// What is to be seen.
-    #[arg(value_parser = values::prompt)]
-    pub(crate) prompt: String,
+    #[command(flatten)]
+    pub(crate) words: WordsArgs,
     /// Length in seconds, 0.1 to 600 [default: 4]
     #[arg(help_heading = "Clip", long, value_name = "SECONDS", value_parser = values::seconds)]
     pub(crate) seconds: Option<f64>,
@@ -56,9 +93,8 @@ EXAMPLES:
 #[derive(Debug, Args)]
 #[command(after_help = IMAGE_EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct ImageArgs {
-    /// What is to be seen.
-    #[arg(value_parser = values::prompt)]
-    pub(crate) prompt: String,
+    #[command(flatten)]
+    pub(crate) words: WordsArgs,
     #[command(flatten)]
     pub(crate) make: MakeArgs,
 }
@@ -78,11 +114,8 @@ EXAMPLES:
 #[derive(Debug, Args)]
 #[command(after_help = EXTEND_EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct ExtendArgs {
-    /// The clip.
-    pub(crate) clip: PathBuf,
-    /// What is to be seen.
-    #[arg(value_parser = values::prompt)]
-    pub(crate) prompt: Option<String>,
+    #[command(flatten)]
+    pub(crate) given: GivenArgs,
     /// Seconds to be made, 0.1 to 600.
     #[arg(help_heading = "Clip", long, value_name = "SECONDS", default_value_t = 4.0, value_parser = values::seconds)]
     pub(crate) seconds: f64,
@@ -109,11 +142,8 @@ EXAMPLES:
 #[derive(Debug, Args)]
 #[command(after_help = FILL_EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct FillArgs {
-    /// The clip.
-    pub(crate) clip: PathBuf,
-    /// What is to be seen.
-    #[arg(value_parser = values::prompt)]
-    pub(crate) prompt: Option<String>,
+    #[command(flatten)]
+    pub(crate) given: GivenArgs,
     /// Second at which the part begins.
     #[arg(help_heading = "Part", long, value_name = "SECONDS", requires = "to", value_parser = values::time)]
     pub(crate) from: Option<f64>,
@@ -151,6 +181,8 @@ pub(crate) struct RemixArgs {
     #[arg(help_heading = "Clip", long, value_name = "X", default_value_t = 0.6, value_parser = values::strength)]
     pub(crate) strength: f32,
     #[command(flatten)]
+    pub(crate) sound: SoundArgs,
+    #[command(flatten)]
     pub(crate) make: MakeArgs,
 }
 
@@ -168,14 +200,10 @@ EXAMPLES:
 #[derive(Debug, Args)]
 #[command(after_help = LOOP_EXAMPLES, allow_negative_numbers = true)]
 pub(crate) struct LoopArgs {
-    /// The clip.
-    pub(crate) clip: PathBuf,
-    /// What is to be seen.
-    #[arg(value_parser = values::prompt)]
-    pub(crate) prompt: Option<String>,
-    /// Seconds of the joint, 0.1 to 600.
-    #[arg(help_heading = "Clip", long, value_name = "SECONDS", default_value_t = 1.0, value_parser = values::seconds)]
-    pub(crate) seconds: f64,
+    #[command(flatten)]
+    pub(crate) given: GivenArgs,
+    #[command(flatten)]
+    pub(crate) joint: JointArgs,
     #[command(flatten)]
     pub(crate) make: MakeArgs,
 }
@@ -183,7 +211,7 @@ pub(crate) struct LoopArgs {
 pub(super) const BLEND_LONG_ABOUT: &str = "\
 Make one clip turn into another: a joint is made that leads from the end of the first to the beginning of the second.
 
-The second clip is fitted to the size and rate of the first. Without a prompt those of the clips' recipes are taken, \
+The second clip is fitted to the size and rate of the first. The sound of both is left out: a joint would cut it. Without a prompt those of the clips' recipes are taken, \
 if Kinora made them.";
 
 const BLEND_EXAMPLES: &str = "\
@@ -202,9 +230,8 @@ pub(crate) struct BlendArgs {
     /// What is to be seen.
     #[arg(value_parser = values::prompt)]
     pub(crate) prompt: Option<String>,
-    /// Seconds of the joint, 0.1 to 600.
-    #[arg(help_heading = "Clip", long, value_name = "SECONDS", default_value_t = 1.0, value_parser = values::seconds)]
-    pub(crate) seconds: f64,
+    #[command(flatten)]
+    pub(crate) joint: JointArgs,
     #[command(flatten)]
     pub(crate) make: MakeArgs,
 }

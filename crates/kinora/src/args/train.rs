@@ -74,6 +74,12 @@ pub(crate) struct EvaluateArgs {
     /// Clips to be judged, 1 to 10000.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) clips: u32,
+    /// Scenes of which frames are given: to a picture that goes on, and to be extended, filled and looped, 0 to 1000.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub(crate) task_clips: u32,
+    /// Length in seconds of the clip whose colours are watched, 0 to 600; less than 2 is none.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = values::drift)]
+    pub(crate) drift_seconds: f64,
     /// Seed of the first clip; the next ones follow.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,

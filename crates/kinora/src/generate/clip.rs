@@ -8,6 +8,7 @@ use kinora_media::{
 use serde_json::Value;
 
 use super::request::Request;
+use super::sound::Sound;
 
 /// Pictures of a preview, and how many stand in a row.
 const PREVIEW_PICTURES: u64 = 12;
@@ -26,20 +27,25 @@ pub(crate) struct Clip<'a> {
 }
 
 impl<'a> Clip<'a> {
-    /// Opens the file for `frames` frames.
+    /// Opens the file for `frames` frames, with this sound.
     pub(crate) fn open(
         request: &'a Request,
         fps: FrameRate,
         frames: u64,
         recipe: Value,
+        sound: Option<&Sound>,
     ) -> Result<Self> {
         let options = SinkOptions {
             recipe: Some(recipe),
             ..request.sink_options(fps)
         };
+        let mut sink = open_sink(&request.output, &options)?;
+        if let Some(Sound { clip, secs }) = sound {
+            sink.copy_audio(clip, secs.clone())?;
+        }
         Ok(Self {
             request,
-            sink: open_sink(&request.output, &options)?,
+            sink,
             frames,
             pictures: Vec::new(),
         })

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::plan::Plan;
 use super::recipe::{decimal, rate};
-use super::request::Request;
+use super::request::{Enhancer, Request};
 
 /// Letters of a session's name.
 const ID_LETTERS: usize = 16;
@@ -28,6 +28,9 @@ pub(crate) struct About {
     pub(crate) seed_is_drawn: bool,
     pub(crate) verb: String,
     pub(crate) prompt: String,
+    /// What a server completed to it.
+    #[serde(default)]
+    pub(crate) asked: Option<String>,
     pub(crate) output: PathBuf,
     /// What was typed, without the program's name.
     pub(crate) command: Vec<String>,
@@ -113,6 +116,7 @@ fn open_in(folder: &Path, request: &mut Request, family: String) -> Result<Kept>
         seed_is_drawn: request.seed_is_drawn,
         verb: request.task.name().to_owned(),
         prompt: request.prompt.clone(),
+        asked: request.asked.clone(),
         output: request.output.clone(),
         command: std::env::args_os()
             .skip(1)
@@ -130,6 +134,7 @@ fn family(request: &Request, plan: &Plan, about: &Description, task: &Value) -> 
         "version": env!("CARGO_PKG_VERSION"),
         "task": task,
         "prompt": request.prompt,
+        "enhances": request.enhancer == Enhancer::Model,
         "negative": request.negative,
         "sampler": request.sampling.sampler.name(),
         "steps": request.sampling.steps,

@@ -11,12 +11,15 @@ mod recipe;
 mod report;
 mod request;
 mod script;
+mod service;
+mod sound;
 mod task;
 pub(crate) mod values;
 pub(crate) mod words;
 
 pub(crate) use keep::{About, about, default_dir, find};
-pub(crate) use request::Asked;
+pub(crate) use request::{Asked, Enhancer};
+pub(crate) use service::Service;
 
 use std::time::Instant;
 
@@ -38,6 +41,7 @@ use pace::Pace;
 use plan::Plan;
 use report::Outcome;
 use request::Request;
+use sound::Heard;
 
 /// Makes a clip and tells what was made.
 pub(crate) fn run(asked: Asked, global: &Global) -> Result<()> {
@@ -78,6 +82,8 @@ fn make<M: VideoModel>(model: &M, asked: Asked, run: Run<'_>) -> Result<()> {
     let minds_memory = !asked.ignores_memory() && matches!(asked.device(), DeviceChoice::Cpu);
     let mut request = Request::resolve(asked, about)?;
     let load_time = started.elapsed();
+    progress.show("prompt", 0.0, None);
+    request.ask_service()?;
     interrupt::check()?;
 
     let plan = Plan::new(&request, about)?;
@@ -95,6 +101,21 @@ fn make<M: VideoModel>(model: &M, asked: Asked, run: Run<'_>) -> Result<()> {
             &format!("going on with session {id}, seed {seed}: {windows} finished windows"),
         );
     }
+    request.enhance(model);
+    if request.asked.is_some() {
+        progress.note(
+            global,
+            &format!("prompt: {}", output::harmless(&request.prompt)),
+        );
+    }
+    let sound = match sound::keep(&request, &plan) {
+        Heard::Kept(sound) => Some(sound),
+        Heard::Left(reason) => {
+            progress.note(global, &format!("the sound is left out: {reason}"));
+            None
+        }
+        Heard::Nothing => None,
+    };
     let request = request;
     tracing::info!(model = about.name, native_size = ?plan.native_size, verb = request.task.name(), "making");
 
@@ -114,7 +135,7 @@ fn make<M: VideoModel>(model: &M, asked: Asked, run: Run<'_>) -> Result<()> {
         }
         let frames = film.reel.frames();
         let recipe = recipe::recipe(&request, &plan, about, &task, frames);
-        let mut clip = Clip::open(&request, plan.rates.file, frames, recipe)?;
+        let mut clip = Clip::open(&request, plan.rates.file, frames, recipe, sound.as_ref())?;
         let mut pace = Pace::new(film.takes.iter().map(|take| take.frames).sum());
         let made = kinora_pipeline::make(
             model,
@@ -148,6 +169,7 @@ fn make<M: VideoModel>(model: &M, asked: Asked, run: Run<'_>) -> Result<()> {
         plan: &plan,
         about,
         written: &written,
+        sound: sound.as_ref(),
         load_time,
         stage_times: made.times,
         total_time: started.elapsed(),

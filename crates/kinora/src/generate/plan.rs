@@ -6,6 +6,7 @@ use kinora_models::{Description, Sizes};
 use kinora_pipeline::Rates;
 
 use super::request::Request;
+use super::values::SIDES;
 
 /// How a request is met by a model.
 #[derive(Debug, PartialEq)]
@@ -40,6 +41,25 @@ impl Plan {
     }
 }
 
+/// The size of this shape, exactly and with even sides, that is nearest to as many pixels as `size` has.
+pub(crate) fn shaped(size: [u32; 2], aspect: [u32; 2]) -> [u32; 2] {
+    let divisor = greatest_divisor(aspect[0], aspect[1]);
+    let unit = aspect.map(|side| 2 * side / divisor);
+    let pixels = |[width, height]: [u32; 2]| f64::from(width) * f64::from(height);
+    let least = SIDES.start().div_ceil(unit[0].min(unit[1]));
+    let most = SIDES.end() / unit[0].max(unit[1]);
+    let times = (pixels(size) / pixels(unit)).sqrt().round() as u32;
+    unit.map(|side| side * times.clamp(least, most.max(least)))
+}
+
+fn greatest_divisor(a: u32, b: u32) -> u32 {
+    if b == 0 {
+        a
+    } else {
+        greatest_divisor(b, a % b)
+    }
+}
+
 /// What the model makes for a file of `size`.
 fn native_size(sizes: &Sizes, size: [u32; 2]) -> Option<[usize; 2]> {
     match sizes {
@@ -64,17 +84,22 @@ fn fitting_multiple(size: [u32; 2], of: usize, area: usize) -> [usize; 2] {
     [width, height]
 }
 
-/// The size whose shape is nearest to `size`; of two as near the larger one.
+/// How much less a cut of a frame's longer side counts than one of its shorter side, on which the size of subjects depends.
+const LONGER_SIDE: f64 = 0.8;
+
+/// The size of which least is lost when it is cut to the shape of `size`; of two as good the larger one.
 fn nearest_shape(sizes: &[[usize; 2]], size: [u32; 2]) -> Option<[usize; 2]> {
     let shape = |width: f64, height: f64| (width / height).ln();
     let wanted = shape(size[0].into(), size[1].into());
-    let distance =
-        |[width, height]: [usize; 2]| (shape(width as f64, height as f64) - wanted).abs();
+    let loss = |[width, height]: [usize; 2]| {
+        let own = shape(width as f64, height as f64);
+        let cuts_the_longer = (own - wanted).signum() == own.signum() && width != height;
+        (own - wanted).abs() * if cuts_the_longer { LONGER_SIDE } else { 1.0 }
+    };
     sizes.iter().copied().min_by(|&a, &b| {
         let area = |[width, height]: [usize; 2]| width * height;
-        distance(a)
-            .total_cmp(&distance(b))
-            .then(area(b).cmp(&area(a)))
+        let by_loss = loss(a).total_cmp(&loss(b));
+        by_loss.then(area(b).cmp(&area(a)))
     })
 }
 
@@ -89,6 +114,25 @@ mod tests {
         assert_eq!(nearest_shape(&sizes, [512, 480]), Some([128, 128]));
         assert_eq!(nearest_shape(&sizes, [64, 4096]), Some([96, 176]));
         assert_eq!(nearest_shape(&[], [64, 64]), None);
+    }
+
+    #[test]
+    fn shapes_are_exact_and_keep_the_number_of_pixels() {
+        let sizes = [[176, 96], [128, 128], [96, 176]];
+        for (aspect, size, native) in [
+            ([16, 9], [704, 396], [176, 96]),
+            ([9, 16], [396, 704], [96, 176]),
+            ([1, 1], [520, 520], [128, 128]),
+            ([4, 3], [600, 450], [176, 96]),
+            ([3, 4], [450, 600], [96, 176]),
+            ([5, 4], [580, 464], [128, 128]),
+            ([21, 9], [798, 342], [176, 96]),
+        ] {
+            assert_eq!(shaped([704, 384], aspect), size);
+            assert_eq!(nearest_shape(&sizes, size), Some(native), "{aspect:?}");
+        }
+        assert_eq!(shaped([64, 64], [4, 1]), [256, 64]);
+        assert_eq!(shaped([4096, 4096], [1, 4]), [1024, 4096]);
     }
 
     #[test]

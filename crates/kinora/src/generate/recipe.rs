@@ -36,6 +36,9 @@ pub(crate) fn recipe(
     if !request.loras.is_empty() {
         recipe["loras"] = request.loras.iter().map(lora).collect();
     }
+    if let Some(asked) = &request.asked {
+        recipe["asked"] = json!(asked);
+    }
     if !request.task.is_text_alone() {
         recipe["task"] = task.clone();
     }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::plan::Plan;
 use super::recipe::{decimal, rate};
 use super::request::Request;
+use super::sound::Sound;
 use crate::{memory, output};
 
 /// A clip that was made.
@@ -18,6 +19,7 @@ pub(crate) struct Outcome<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) about: &'a Description,
     pub(crate) written: &'a Written,
+    pub(crate) sound: Option<&'a Sound>,
     pub(crate) load_time: Duration,
     pub(crate) stage_times: StageTimes,
     pub(crate) total_time: Duration,
@@ -65,6 +67,7 @@ impl Outcome<'_> {
             "bytes": written.bytes,
             "task": request.task.name(),
             "prompt": request.prompt,
+            "asked": request.asked.as_ref().unwrap_or(&request.prompt),
             "negative": request.negative,
             "seed": request.sampling.seed,
             "sampler": request.sampling.sampler.name(),
@@ -76,6 +79,7 @@ impl Outcome<'_> {
             "fps": rate(plan.rates.file),
             "frames": written.frames,
             "seconds": self.duration_secs(),
+            "sound": self.sound.map(|sound| sound.clip.display().to_string()),
             "model": about.name,
             "model_hash": about.hash,
             "times_secs": times,
@@ -107,9 +111,12 @@ impl Outcome<'_> {
             .map_or_else(String::new, |preview| {
                 format!("\n  preview  {}", preview.display())
             });
+        let sound = self.sound.map_or_else(String::new, |sound| {
+            format!("\n  sound    of {}", sound.clip.display())
+        });
         format!(
             "{}\n  clip     {:.2} s, {} frames at {} frames/s, {width}x{height} (from {native_width}x{native_height}), {}\
-             {preview}\n  seed     {} (--seed {} makes it again)\n  times    {}{peak}",
+             {sound}{preview}\n  seed     {} (--seed {} makes it again)\n  times    {}{peak}",
             written.path.display(),
             self.duration_secs(),
             written.frames,

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use kinora_media::{FrameRate, Quality, SinkOptions, open_sink};
-use kinora_models::Description;
+use kinora_models::{Description, VideoModel};
 use kinora_pipeline::Sampling;
 
 use super::given::Given;
+use super::plan::shaped;
 use super::script;
+use super::service::Service;
 use super::task::{Length, Task};
 use super::words;
 use crate::args::{
@@ -23,11 +25,18 @@ use crate::weights::ModelSource;
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) task: Task,
+    /// What the model is told.
     pub(crate) prompt: String,
+    /// What was asked for, where the model is told more.
+    pub(crate) asked: Option<String>,
+    /// Who says what the prompt leaves open.
+    pub(crate) enhancer: Enhancer,
     pub(crate) negative: String,
     pub(crate) output: PathBuf,
     pub(crate) preview: Option<PathBuf>,
     pub(crate) overwrite: bool,
+    /// Whether the sound of a given clip is wanted.
+    pub(crate) keeps_sound: bool,
     /// Of the file: width and height in pixels.
     pub(crate) size: [u32; 2],
     /// Of the file; the model's own where nothing was said and no clip is given.
@@ -47,12 +56,25 @@ pub(crate) struct Request {
     pub(crate) note: Option<String>,
 }
 
+/// Who says what a prompt leaves open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Enhancer {
+    Nobody,
+    /// The model that makes the clip.
+    Model,
+    /// A language model on a server.
+    Service(Service),
+}
+
 /// What a verb asks for, before the model that will do it is known.
 #[derive(Debug)]
 pub(crate) struct Asked {
     task: Task,
     prompt: String,
     note: Option<String>,
+    enhancer: Enhancer,
+    /// Whether the sound of a given clip is wanted.
+    keeps_sound: bool,
     /// What the file is called where nothing is said: of words, without an ending.
     name: String,
     make: MakeArgs,
@@ -68,10 +90,19 @@ impl Asked {
         let length = length(args.make.output.as_deref(), args.seconds)?;
         let pictures = Task::pictures(args.image, args.keyframe, args.last_image, length)?;
         Ok(Self {
+            enhancer: match (args.words.enhance.enhancer(), pictures.is_empty()) {
+                (enhancer, true) => enhancer,
+                // A place that somebody else thought of would contradict the pictures.
+                (Enhancer::Nobody | Enhancer::Model, false) => Enhancer::Nobody,
+                (Enhancer::Service(_), false) => bail!(
+                    "--enhance-url would add what the given pictures may contradict: leave out one of them"
+                ),
+            },
             task: Task::Generate { length, pictures },
-            name: args.prompt.clone(),
-            prompt: args.prompt,
+            name: args.words.prompt.clone(),
+            prompt: args.words.prompt,
             note: None,
+            keeps_sound: false,
             make: args.make,
         })
     }
@@ -88,9 +119,11 @@ impl Asked {
         };
         Ok(Self {
             task,
-            name: args.prompt.clone(),
-            prompt: args.prompt,
+            enhancer: args.words.enhance.enhancer(),
+            name: args.words.prompt.clone(),
+            prompt: args.words.prompt,
             note: None,
+            keeps_sound: false,
             make: args.make,
         })
     }
@@ -101,8 +134,8 @@ impl Asked {
     ///
     /// As [`generate`](Self::generate).
     pub(crate) fn extend(args: ExtendArgs) -> Result<Self> {
-        let clip = Given::open_clip(args.clip)?;
-        let (prompt, note) = prompt(args.prompt, &[&clip]);
+        let clip = Given::open_clip(args.given.clip)?;
+        let (prompt, note) = prompt(args.given.prompt, &[&clip]);
         Ok(Self {
             name: format!("{} extended", clip.stem()),
             task: Task::Extend {
@@ -112,6 +145,8 @@ impl Asked {
             },
             prompt,
             note,
+            enhancer: Enhancer::Nobody,
+            keeps_sound: !args.given.sound.no_audio,
             make: args.make,
         })
     }
@@ -122,8 +157,8 @@ impl Asked {
     ///
     /// As [`generate`](Self::generate).
     pub(crate) fn fill(args: FillArgs) -> Result<Self> {
-        let clip = Given::open_clip(args.clip)?;
-        let (prompt, note) = prompt(args.prompt, &[&clip]);
+        let clip = Given::open_clip(args.given.clip)?;
+        let (prompt, note) = prompt(args.given.prompt, &[&clip]);
         let name = format!("{} filled", clip.stem());
         let task = match (args.from, args.to, args.mask) {
             (Some(from), Some(to), None) => Task::fill_time(clip, from, to)?,
@@ -138,6 +173,8 @@ impl Asked {
             task,
             prompt,
             note,
+            enhancer: Enhancer::Nobody,
+            keeps_sound: !args.given.sound.no_audio,
             make: args.make,
         })
     }
@@ -157,6 +194,8 @@ impl Asked {
             },
             prompt: args.prompt,
             note: None,
+            enhancer: Enhancer::Nobody,
+            keeps_sound: !args.sound.no_audio,
             make: args.make,
         })
     }
@@ -167,16 +206,18 @@ impl Asked {
     ///
     /// As [`generate`](Self::generate).
     pub(crate) fn loop_clip(args: LoopArgs) -> Result<Self> {
-        let clip = Given::open_clip(args.clip)?;
-        let (prompt, note) = prompt(args.prompt, &[&clip]);
+        let clip = Given::open_clip(args.given.clip)?;
+        let (prompt, note) = prompt(args.given.prompt, &[&clip]);
         Ok(Self {
             name: format!("{} loop", clip.stem()),
             task: Task::Loop {
                 clip,
-                secs: args.seconds,
+                secs: args.joint.seconds,
             },
             prompt,
             note,
+            enhancer: Enhancer::Nobody,
+            keeps_sound: !args.given.sound.no_audio,
             make: args.make,
         })
     }
@@ -195,10 +236,12 @@ impl Asked {
             task: Task::Blend {
                 first,
                 second,
-                secs: args.seconds,
+                secs: args.joint.seconds,
             },
             prompt,
             note,
+            enhancer: Enhancer::Nobody,
+            keeps_sound: true,
             make: args.make,
         })
     }
@@ -221,6 +264,8 @@ impl Asked {
             prompt: prompts.join(" / "),
             task: Task::Storyboard(shots),
             note: None,
+            enhancer: Enhancer::Nobody,
+            keeps_sound: true,
             make: args.make,
         })
     }
@@ -257,6 +302,8 @@ impl Request {
             mut task,
             prompt,
             note,
+            enhancer,
+            keeps_sound,
             name,
             make,
         } = asked;
@@ -285,9 +332,12 @@ impl Request {
             *length = Length::Seconds(secs);
         }
         let size = make.size.or_else(|| given_size(&task));
+        let size = size.unwrap_or(defaults.size.map(|side| side as u32));
         let request = Self {
-            prompt: complete(&prompt),
-            size: size.unwrap_or(defaults.size.map(|side| side as u32)),
+            asked: make.caption.is_some().then(|| complete(&prompt)),
+            prompt: make.caption.clone().unwrap_or_else(|| complete(&prompt)),
+            enhancer,
+            size: make.aspect.map_or(size, |aspect| shaped(size, aspect)),
             fps: make.fps.or_else(|| task.main_clip().and_then(Given::fps)),
             preview: make.preview.then(|| name::preview_of(&output)),
             output,
@@ -295,6 +345,7 @@ impl Request {
             task,
             negative: make.negative.unwrap_or_else(|| defaults.negative.clone()),
             overwrite: make.force,
+            keeps_sound,
             quality: Quality::new(make.quality)?,
             seed_is_drawn: make.seed.is_none(),
             sampling: Sampling {
@@ -313,6 +364,29 @@ impl Request {
         };
         request.prove_output()?;
         Ok(request)
+    }
+
+    /// Lets the server complete the prompt, if one is to.
+    ///
+    /// # Errors
+    ///
+    /// What [`Service::complete`] refuses.
+    pub(crate) fn ask_service(&mut self) -> Result<()> {
+        if let (Enhancer::Service(service), None) = (&self.enhancer, &self.asked) {
+            let fuller = service.complete(&self.prompt, self.sampling.seed)?;
+            self.asked = Some(std::mem::replace(&mut self.prompt, fuller));
+        }
+        Ok(())
+    }
+
+    /// Lets the model complete the prompt, if it is to and knows how; the seed is settled.
+    pub(crate) fn enhance<M: VideoModel>(&mut self, model: &M) {
+        if self.enhancer != Enhancer::Model {
+            return;
+        }
+        if let Some(fuller) = model.enhance(&self.prompt, self.sampling.seed) {
+            self.asked = Some(std::mem::replace(&mut self.prompt, fuller));
+        }
     }
 
     /// How the file is written, at `fps`.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use kinora_media::FrameRate;
 
 /// Sides of a clip, in pixels.
-const SIDES: std::ops::RangeInclusive<u32> = 64..=4096;
+pub(super) const SIDES: std::ops::RangeInclusive<u32> = 64..=4096;
 
 /// A picture and when it is seen.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,9 +84,31 @@ pub(crate) fn size(text: &str) -> Result<[u32; 2], String> {
     Ok(size)
 }
 
+/// `W:H`.
+pub(crate) fn aspect(text: &str) -> Result<[u32; 2], String> {
+    let wrong = || format!("'{text}' is no shape: write width:height, such as 16:9, 1:1 or 3:4");
+    let (width, height) = text.split_once(':').ok_or_else(wrong)?;
+    let side = |digits: &str| digits.trim().parse::<u32>().map_err(|_| wrong());
+    let [width, height] = [side(width)?, side(height)?];
+    if !(1..=100).contains(&width) || !(1..=100).contains(&height) {
+        return Err(wrong());
+    }
+    if width > 4 * height || height > 4 * width {
+        return Err(format!(
+            "a shape of {width}:{height} is out of range: shapes go from 1:4 to 4:1"
+        ));
+    }
+    Ok([width, height])
+}
+
 /// Length of a clip.
 pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     number(text, 0.1, 600.0, "length", "seconds")
+}
+
+/// Length of a clip, or none.
+pub(crate) fn drift(text: &str) -> Result<f64, String> {
+    number(text, 0.0, 600.0, "length", "seconds")
 }
 
 /// Strength of guidance.
@@ -168,6 +190,15 @@ mod tests {
             let error = size(text).unwrap_err();
             assert!(error.contains(reason), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn shapes_are_read_or_refused_with_the_reason() {
+        assert_eq!(aspect("16:9"), Ok([16, 9]));
+        for text in ["", "16", "16:", "0:1", "16/9", "1000:999", "-1:1"] {
+            assert!(aspect(text).unwrap_err().contains("such as 16:9"), "{text}");
+        }
+        assert!(aspect("9:2").unwrap_err().contains("1:4 to 4:1"));
     }
 
     #[test]

@@ -1,0 +1,156 @@
+//! How well frames go on from one another, in figures.
+
+use kinora_media::Frame;
+use serde::{Deserialize, Serialize};
+
+/// Best ratio that is told, in dB: beyond it frames are the same.
+const BEST_DB: f64 = 99.0;
+/// Least movement that a jump is compared with, in levels of 255: a still scene has none.
+const LEAST_MOVEMENT: f64 = 0.5;
+
+/// Peak signal-to-noise ratio `10 · log₁₀(255² / mean squared difference)` of two frames of one size, in dB, at most 99.
+pub fn psnr_db(a: &Frame, b: &Frame) -> f64 {
+    let pairs = a.pixels().iter().zip(b.pixels());
+    let squared: f64 = pairs
+        .map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2))
+        .sum();
+    let mean = squared / a.pixels().len().max(1) as f64;
+    (10.0 * (255.0f64.powi(2) / mean).log10()).min(BEST_DB)
+}
+
+/// How much more a clip changes at its seams than elsewhere: the mean difference of the two frames at each place in `seams`
+/// (the first is at `seam − 1`), over the median of all other neighbours. 1 is a seam that nobody sees.
+///
+/// `None` where there is no seam, or nothing but seams.
+pub fn seam_jump(frames: &[Frame], seams: &[usize]) -> Option<f64> {
+    let steps: Vec<f64> = frames
+        .windows(2)
+        .map(|pair| difference(&pair[0], &pair[1]))
+        .collect();
+    let (at, elsewhere): (Vec<_>, Vec<_>) = steps
+        .into_iter()
+        .enumerate()
+        .partition(|(i, _)| seams.contains(&(i + 1)));
+    let usual = median(elsewhere.into_iter().map(|(_, step)| step).collect())?;
+    let seam = mean(at.into_iter().map(|(_, step)| step))?;
+    Some(seam / usual.max(LEAST_MOVEMENT))
+}
+
+/// How far a clip has drifted from its first frames to its last.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Drift {
+    /// Length of the clip.
+    pub seconds: f64,
+    /// Largest change of the mean of red, green or blue, in levels of 255.
+    pub colour: f64,
+    /// Contrast (deviation of luma) of the last frames as a part of that of the first.
+    pub contrast: f64,
+}
+
+impl Drift {
+    /// From `first` to `last` frames of a clip of `seconds`. `None` where either is empty.
+    pub fn between(first: &[Frame], last: &[Frame], seconds: f64) -> Option<Self> {
+        let (from, to) = (Look::of(first)?, Look::of(last)?);
+        let channels = from.mean.iter().zip(to.mean);
+        Some(Self {
+            seconds,
+            colour: rounded(channels.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)),
+            contrast: rounded(to.contrast / from.contrast.max(f64::EPSILON)),
+        })
+    }
+}
+
+/// Mean colour and contrast of some frames.
+struct Look {
+    mean: [f64; 3],
+    contrast: f64,
+}
+
+impl Look {
+    fn of(frames: &[Frame]) -> Option<Self> {
+        let pixels = || {
+            frames
+                .iter()
+                .flat_map(|frame| frame.pixels().chunks_exact(3))
+        };
+        let channel = |c: usize| mean(pixels().map(move |pixel| f64::from(pixel[c])));
+        let luma = |pixel: &[u8]| {
+            0.2126 * f64::from(pixel[0])
+                + 0.7152 * f64::from(pixel[1])
+                + 0.0722 * f64::from(pixel[2])
+        };
+        let middle = mean(pixels().map(luma))?;
+        let variance = mean(pixels().map(|pixel| (luma(pixel) - middle).powi(2)))?;
+        Some(Self {
+            mean: [channel(0)?, channel(1)?, channel(2)?],
+            contrast: variance.sqrt(),
+        })
+    }
+}
+
+/// Mean difference of two frames in levels of 255.
+fn difference(a: &Frame, b: &Frame) -> f64 {
+    let pairs = a.pixels().iter().zip(b.pixels());
+    mean(pairs.map(|(&a, &b)| f64::from(a.abs_diff(b)))).unwrap_or(0.0)
+}
+
+pub(super) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / f64::from(count))
+}
+
+/// A figure as it is told: to a thousandth.
+pub(super) fn rounded(figure: f64) -> f64 {
+    (figure * 1e3).round() / 1e3
+}
+
+pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grey(level: u8) -> Frame {
+        Frame::filled(8, 8, [level; 3]).unwrap()
+    }
+
+    #[test]
+    fn the_ratio_is_that_of_the_formula() {
+        assert_eq!(psnr_db(&grey(9), &grey(9)), BEST_DB);
+        assert!((psnr_db(&grey(0), &grey(255))).abs() < 1e-9);
+        // 20 · log₁₀(255 / 5)
+        assert!((psnr_db(&grey(100), &grey(105)) - 34.151).abs() < 1e-3);
+    }
+
+    #[test]
+    fn a_seam_is_compared_with_what_moves_elsewhere() {
+        let steady: Vec<Frame> = (0..8).map(|i| grey(10 * i)).collect();
+        assert_eq!(seam_jump(&steady, &[3]), Some(1.0));
+        let mut jumps = steady.clone();
+        jumps[4..]
+            .iter_mut()
+            .for_each(|frame| *frame = grey(frame.pixels()[0] + 30));
+        assert_eq!(seam_jump(&jumps, &[4]), Some(4.0));
+        assert_eq!(seam_jump(&jumps, &[4, 6]), Some(2.5));
+        // A still scene moves by less than is noticed.
+        assert_eq!(
+            seam_jump(&[grey(7), grey(7), grey(8), grey(8)], &[2]),
+            Some(2.0)
+        );
+        assert_eq!(seam_jump(&steady, &[]), None);
+        assert_eq!(seam_jump(&steady[..2], &[1]), None);
+    }
+
+    #[test]
+    fn drift_is_told_by_colour_and_contrast() {
+        let checks = |low: u8, high: u8| {
+            Frame::from_fn(8, 8, |x, y| [if (x + y) % 2 == 0 { low } else { high }; 3]).unwrap()
+        };
+        let drift = Drift::between(&[checks(50, 150)], &[checks(90, 140)], 60.0).unwrap();
+        assert!((drift.colour - 15.0).abs() < 1e-9 && (drift.contrast - 0.5).abs() < 1e-9);
+        assert_eq!(Drift::between(&[], &[grey(1)], 1.0), None);
+    }
+}
