@@ -1,70 +1,14 @@
 //! The program from outside: what it takes, what it refuses, and what it leaves behind.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod common;
 
-use assert_cmd::Command;
+use std::fs;
+
+use common::{DATA, PROMPT, entries, kinora, quick, refused, weights};
 use predicates::prelude::*;
 use predicates::str::{contains, is_empty};
 use serde_json::Value;
-use tempfile::{TempDir, tempdir};
-
-const PROMPT: &str = "a koala waves on a beach at sunset";
-
-/// Sessions stand here and not among the user's own.
-const DATA: &str = env!("CARGO_TARGET_TMPDIR");
-
-/// The program in a folder of its own.
-fn kinora(folder: &TempDir) -> Command {
-    let mut command = Command::cargo_bin("kinora").expect("the program is built");
-    command.current_dir(folder.path()).env_remove("KINORA_CPU");
-    command.env("XDG_DATA_HOME", DATA);
-    command
-}
-
-/// A clip that is made in a moment: one second in two steps.
-fn quick(folder: &TempDir, output: &str) -> Command {
-    let mut command = kinora(folder);
-    command.args([
-        "generate",
-        PROMPT,
-        "--seconds",
-        "1",
-        "--steps",
-        "2",
-        "--size",
-        "176x96",
-        "-o",
-        output,
-    ]);
-    command
-}
-
-fn entries(folder: &Path) -> Vec<String> {
-    let names = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name());
-    let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
-    names.sort();
-    names
-}
-
-/// `arguments` are refused with `code` and a message that says all of `reasons`; nothing is left behind.
-fn refused(arguments: &[&str], code: i32, reasons: &[&str]) {
-    let folder = tempdir().unwrap();
-    let mut assert = kinora(&folder)
-        .args(arguments)
-        .assert()
-        .code(code)
-        .stdout(is_empty());
-    assert = assert
-        .stderr(contains("error: "))
-        .stderr(contains("panicked").not());
-    for reason in reasons {
-        assert = assert.stderr(contains(*reason));
-    }
-    assert_eq!(entries(folder.path()), [] as [&str; 0], "{arguments:?}");
-}
+use tempfile::tempdir;
 
 #[test]
 fn help_has_examples() {
@@ -467,97 +411,6 @@ fn inspect_refuses_what_it_cannot_read() {
         .assert()
         .code(1)
         .stderr(contains("error: cannot read text.mp4"));
-}
-
-/// The weights that the program carries, to be damaged.
-fn weights() -> Vec<u8> {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/kinora-mini/model.safetensors");
-    fs::read(path).unwrap()
-}
-
-fn with_model(folder: &TempDir, bytes: &[u8]) -> PathBuf {
-    let path = folder.path().join("model.safetensors");
-    fs::write(&path, bytes).unwrap();
-    path
-}
-
-#[test]
-fn missing_and_damaged_weights_are_refused() {
-    refused(
-        &["generate", PROMPT, "--model", "none.safetensors"],
-        1,
-        &["cannot read the model none.safetensors", "check the name"],
-    );
-    let whole = weights();
-    for (damage, bytes) in [
-        ("empty", &[][..]),
-        ("text", b"no weights at all, but words"),
-        ("short", &whole[..whole.len() / 2]),
-    ] {
-        let folder = tempdir().unwrap();
-        let model = with_model(&folder, bytes);
-        quick(&folder, "clip.mp4")
-            .arg("--model")
-            .arg(model)
-            .assert()
-            .code(1)
-            .stderr(contains("damaged").and(contains("build the file again")));
-        assert_eq!(entries(folder.path()), ["model.safetensors"], "{damage}");
-    }
-}
-
-#[test]
-fn a_hash_beside_the_weights_is_checked() {
-    let folder = tempdir().unwrap();
-    let mut bytes = weights();
-    let hash = kinora_models::weights::sha256(&bytes);
-    fs::write(
-        folder.path().join("model.sha256"),
-        format!("{hash}  model.safetensors\n"),
-    )
-    .unwrap();
-    let model = with_model(&folder, &bytes);
-    quick(&folder, "clip.mp4")
-        .arg("--model")
-        .arg(&model)
-        .assert()
-        .success();
-    *bytes.last_mut().unwrap() ^= 1;
-    with_model(&folder, &bytes);
-    quick(&folder, "other.mp4")
-        .arg("--model")
-        .arg(&model)
-        .assert()
-        .code(1)
-        .stderr(contains("should have"));
-    assert_eq!(
-        entries(folder.path()),
-        ["clip.mp4", "model.safetensors", "model.sha256"]
-    );
-}
-
-#[test]
-fn nothing_and_not_a_number_are_no_video() {
-    use kinora_models::weights::{Storage, from_bytes, to_bytes};
-    for (value, reason) in [(f32::NAN, "not numbers"), (0.0, "flat colour")] {
-        let folder = tempdir().unwrap();
-        let (mut tensors, metadata) = from_bytes(&weights()).unwrap();
-        for tensor in tensors.values_mut() {
-            tensor.data.fill(value);
-        }
-        let model = with_model(
-            &folder,
-            &to_bytes(&tensors, metadata, |_| Storage::Bf16).unwrap(),
-        );
-        quick(&folder, "clip.mp4")
-            .arg("--model")
-            .arg(model)
-            .assert()
-            .code(1)
-            .stderr(contains(reason));
-        assert_eq!(entries(folder.path()), ["model.safetensors"]);
-    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! the [plate](super::plate): in clear daylight, at rest, without what lives in it. Light, weather, style,
 //! waves and clouds are the denoiser's.
 
+use super::bilinear::bilinear;
 use super::layout::View;
 
 /// Pixels of a backdrop for the smaller edge of a frame.
@@ -75,7 +76,8 @@ impl Backdrop {
                         depth = self.nearest(at)[3];
                     }
                 }
-                frame.push(self.sample(at));
+                let [r, g, b, _] = bilinear(&self.pixels, [self.width, self.height], at);
+                frame.push([r, g, b]);
             }
         }
         frame
@@ -93,24 +95,6 @@ impl Backdrop {
 
     fn nearest(&self, [x, y]: [f32; 2]) -> [f32; 4] {
         self.pixels[(y + 0.5) as usize * self.width + (x + 0.5) as usize]
-    }
-
-    fn sample(&self, [x, y]: [f32; 2]) -> [f32; 3] {
-        let (column, row) = (x as usize, y as usize);
-        let (part_x, part_y) = (x - column as f32, y - row as f32);
-        let right = (column + 1).min(self.width - 1);
-        let below = (row + 1).min(self.height - 1) * self.width;
-        let above = row * self.width;
-        let corners = [
-            (above + column, (1.0 - part_x) * (1.0 - part_y)),
-            (above + right, part_x * (1.0 - part_y)),
-            (below + column, (1.0 - part_x) * part_y),
-            (below + right, part_x * part_y),
-        ];
-        [0, 1, 2].map(|channel| {
-            let part = |&(at, weight): &(usize, f32)| self.pixels[at][channel] * weight;
-            corners.iter().map(part).sum()
-        })
     }
 }
 

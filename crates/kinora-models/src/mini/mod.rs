@@ -9,6 +9,7 @@
 pub mod autoencoder;
 pub mod backdrop;
 pub mod backdrops;
+mod bilinear;
 pub mod config;
 mod director;
 mod enhance;
@@ -17,6 +18,7 @@ pub mod lexicon;
 mod model;
 mod phrases;
 pub mod plate;
+mod stage;
 pub mod still;
 pub mod text;
 pub mod transformer;

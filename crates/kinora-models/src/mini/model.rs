@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Mutex;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -11,15 +10,14 @@ use serde::{Deserialize, Serialize};
 use tokenizers::Tokenizer;
 
 use super::autoencoder::{Autoencoder, DecodeState};
-use super::backdrop::Backdrop;
 use super::backdrops::{Backdrops, NamedPlace};
 use super::config::MiniConfig;
 use super::director::{Direction, direct};
 use super::enhance::enhance;
-use super::layout::{DIRECTOR_CONDITIONS, FRAME_VALUES, FrameLayout, SLOTS, View};
+use super::layout::{DIRECTOR_CONDITIONS, FRAME_VALUES, SLOTS};
 use super::lexicon::{Entry, Lexicon, PICTURE_SIZE};
-use super::plate::{COVERAGE, Picture, Plate, PlateSize, Props};
-use super::still::{self, Still};
+use super::plate::{COVERAGE, Picture, Plate, PlateSize};
+use super::stage::{Shown, Stage, still};
 use super::text::{TextEncoder, tokenize};
 use super::transformer::{Channels, Context, PreparedContext, Transformer};
 use crate::weights::{self, Storage, TensorMap, Values};
@@ -138,63 +136,6 @@ pub fn plate_condition(
 pub struct Script {
     context: PreparedContext,
     stage: Option<Stage>,
-}
-
-/// A place, subjects, and their paths.
-#[derive(Debug)]
-struct Stage {
-    props: Properties,
-    /// Each frame of each latent frame.
-    path: Vec<FrameLayout>,
-    size: [usize; 2],
-    /// The condition of the window that was last asked for: every step of a window asks for the same.
-    last: Mutex<Option<(usize, Tensor<5>)>>,
-}
-
-/// What is shown along the paths.
-#[derive(Debug)]
-enum Properties {
-    /// The named subjects before the named place.
-    Named {
-        backdrop: Option<Backdrop>,
-        pictures: Vec<Picture>,
-    },
-    /// Given frames: what is named is in them, nobody knows where.
-    Given(Vec<Still>),
-}
-
-impl Stage {
-    /// The plate of the latent frames from `first` on along this part of the path.
-    fn plate(
-        &self,
-        patch: usize,
-        patch_frames: usize,
-        first: usize,
-        path: &[FrameLayout],
-    ) -> Plate {
-        let size = PlateSize {
-            frame: self.size,
-            patch,
-            patch_frames,
-        };
-        match &self.props {
-            Properties::Named { backdrop, pictures } => {
-                let pictures: Vec<&Picture> = pictures.iter().collect();
-                let props = Props {
-                    backdrop: backdrop.as_ref(),
-                    pictures: &pictures,
-                };
-                Plate::draw(size, props, path)
-            }
-            Properties::Given(stills) => {
-                let shown = path
-                    .iter()
-                    .enumerate()
-                    .map(|(i, frame)| still::show(stills, first * patch_frames + i, &frame.view));
-                Plate::of_scenery(size, shown)
-            }
-        }
-    }
 }
 
 /// What a trained model consists of.
@@ -397,54 +338,25 @@ impl Mini {
         named
     }
 
-    /// The last frame of a given latent frame.
-    fn still(
-        &self,
-        index: usize,
-        latents: Tensor<5>,
-        path: &[FrameLayout],
-        size: [usize; 2],
-    ) -> Still {
-        // As if nothing had moved before it.
-        let twice = latents.repeat_dim(2, 2);
-        let autoencoder = &self.networks().autoencoder;
-        let video = autoencoder.decode_step(twice, &mut DecodeState::default());
-        let last = video.dims()[2] - 1;
-        let values = weights::floats(video.narrow(2, last, 1).permute([0, 2, 3, 4, 1]));
-        let pixels = values
-            .chunks_exact(3)
-            .map(|p| [0, 1, 2].map(|c| p[c].clamp(-1.0, 1.0)));
-        let per_latent = self.config().autoencoder.patch_frames;
-        let at = (index + 1) * per_latent - 1;
-        let view = path.get(at).map_or(View::REST, |frame| frame.view);
-        Still::new(pixels.collect(), size, view, at)
+    /// Sizes of the plates of a clip of `frame` pixels.
+    fn plate_size(&self, frame: [usize; 2]) -> PlateSize {
+        let config = &self.config().autoencoder;
+        PlateSize {
+            frame,
+            patch: config.patch,
+            patch_frames: config.patch_frames,
+        }
     }
 
-    /// What the denoiser is given beside `frames` latent frames from `first` on.
+    /// What the denoiser is given beside the latent frames from `first` on.
     fn condition(&self, stage: Option<&Stage>, first: usize, grid: [usize; 3]) -> Tensor<5> {
-        let channels = self.config().autoencoder.latent_channels + COVERAGE;
-        let [frames, rows, columns] = grid;
-        let per_latent = self.config().autoencoder.patch_frames;
-        let range = first * per_latent..(first + frames) * per_latent;
-        let Some((stage, path)) = stage.and_then(|s| Some((s, s.path.get(range)?))) else {
-            return Tensor::zeros([1, channels, frames, rows, columns], &self.device);
-        };
-        let mut last = stage
-            .last
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        match &*last {
-            Some((at, condition)) if *at == first && condition.dims()[2] == frames => {
-                condition.clone()
-            }
-            _ => {
-                let patch = self.config().autoencoder.patch;
-                let plate = stage.plate(patch, per_latent, first, path);
-                let autoencoder = &self.networks().autoencoder;
-                let condition = plate_condition(autoencoder, &[plate], grid, &self.device);
-                last.insert((first, condition)).1.clone()
-            }
-        }
+        let autoencoder = &self.networks().autoencoder;
+        let shown = stage.and_then(|stage| stage.condition(autoencoder, first, grid, &self.device));
+        shown.unwrap_or_else(|| {
+            let channels = self.config().autoencoder.latent_channels + COVERAGE;
+            let [frames, rows, columns] = grid;
+            Tensor::zeros([1, channels, frames, rows, columns], &self.device)
+        })
     }
 }
 
@@ -531,25 +443,20 @@ impl VideoModel for Mini {
             &direction,
             &self.device,
         )?;
-        let props = if given.is_empty() {
+        let size = self.plate_size(clip.size);
+        let shown = if given.is_empty() {
             let picture = |&entry: &usize| Picture::new(self.lexicon().picture(entry));
             let elsewhere = self.lexicon().rest(prompt);
-            Properties::Named {
+            Shown::Named {
                 backdrop: self.backdrops().choose(&elsewhere, clip.size, clip.seed),
                 pictures: cast.iter().map(picture).collect(),
             }
         } else {
-            let still = |(index, latents): &(usize, Tensor<5>)| {
-                self.still(*index, latents.clone(), &path, clip.size)
-            };
-            Properties::Given(given.iter().map(still).collect())
+            let autoencoder = &self.networks().autoencoder;
+            let still = |given: &(usize, Tensor<5>)| still(autoencoder, given.clone(), &path, size);
+            Shown::Given(given.iter().map(still).collect())
         };
-        let stage = Stage {
-            props,
-            path,
-            size: clip.size,
-            last: Mutex::default(),
-        };
+        let stage = Stage::new(shown, path, size);
         Ok(Script {
             stage: Some(stage),
             ..text

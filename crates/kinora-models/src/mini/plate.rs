@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use super::backdrop::Backdrop;
-use super::layout::{FrameLayout, Place, Places, SLOTS, View};
+use super::layout::{FrameLayout, Place, Places, View};
 use super::lexicon::PICTURE_SIZE;
 
 /// Cells in each direction of a patch whose coverage the denoiser is told.
@@ -108,12 +108,10 @@ pub struct Props<'a> {
 /// A frame without subjects: RGB in −1 to 1, row by row.
 pub type Scenery = Vec<[f32; 3]>;
 
-/// A drawn frame.
+/// A drawn frame; frames that show the same share it.
 struct Drawn {
-    layout: FrameLayout,
     /// Premultiplied RGBA, 0 to 1.
-    subjects: Vec<[f32; 4]>,
-    /// RGB in −1 to 1, the same for frames with the same view.
+    subjects: Rc<Vec<[f32; 4]>>,
     behind: Option<Rc<Scenery>>,
 }
 
@@ -126,6 +124,7 @@ impl Plate {
     pub fn draw(size: PlateSize, props: Props<'_>, frames: &[FrameLayout]) -> Self {
         let mut plate = Self::default();
         let mut behind: Option<(View, Rc<Scenery>)> = None;
+        let mut subjects: Option<(Places, Rc<Vec<[f32; 4]>>)> = None;
         for patch in frames.chunks_exact(size.patch_frames) {
             let mut drawn: Vec<Drawn> = Vec::with_capacity(size.patch_frames);
             for layout in patch {
@@ -135,13 +134,15 @@ impl Plate {
                     let seen = Rc::new(backdrop.draw(size.frame, &layout.view));
                     behind = Some((layout.view, seen));
                 }
-                let subjects = match drawn.last() {
-                    Some(last) if last.layout.places == layout.places => last.subjects.clone(),
-                    _ => frame(size.frame, props.pictures, &layout.places),
+                let (_, placed) = match subjects.take() {
+                    Some(same) if same.0 == layout.places => subjects.insert(same),
+                    _ => {
+                        let placed = frame(size.frame, props.pictures, &layout.places);
+                        subjects.insert((layout.places, Rc::new(placed)))
+                    }
                 };
                 drawn.push(Drawn {
-                    layout: *layout,
-                    subjects,
+                    subjects: Rc::clone(placed),
                     behind: behind.as_ref().map(|(_, seen)| Rc::clone(seen)),
                 });
             }
@@ -153,13 +154,9 @@ impl Plate {
     /// Shows frames without subjects, a whole number of patches of them.
     pub fn of_scenery(size: PlateSize, frames: impl IntoIterator<Item = Scenery>) -> Self {
         let mut plate = Self::default();
-        let nothing = vec![[0.0; 4]; size.frame[0] * size.frame[1]];
+        let nothing = Rc::new(vec![[0.0; 4]; size.frame[0] * size.frame[1]]);
         let drawn = |scenery| Drawn {
-            layout: FrameLayout {
-                places: [None; SLOTS],
-                view: View::REST,
-            },
-            subjects: nothing.clone(),
+            subjects: Rc::clone(&nothing),
             behind: Some(Rc::new(scenery)),
         };
         let mut frames = frames.into_iter().map(drawn);

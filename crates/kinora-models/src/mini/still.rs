@@ -3,6 +3,7 @@
 //! A clip that goes on from a picture is shown that picture where otherwise subjects and places are shown: on the
 //! [plate](super::plate), as the place where it is.
 
+use super::bilinear::bilinear;
 use super::layout::View;
 use super::plate::Scenery;
 
@@ -50,30 +51,14 @@ impl Still {
                     .seen(world, focus, DEPTH)
                     .map(|at| at * unit - 0.5);
                 let pixel = &mut onto[row * width + column];
-                for (value, new) in pixel.iter_mut().zip(self.sample(there)) {
+                for (value, new) in pixel
+                    .iter_mut()
+                    .zip(bilinear(&self.pixels, self.size, there))
+                {
                     *value += new * share;
                 }
             }
         }
-    }
-
-    fn sample(&self, [x, y]: [f32; 2]) -> [f32; 3] {
-        let [width, height] = self.size;
-        let inside = |at: f32, pixels: usize| at.clamp(0.0, (pixels - 1) as f32);
-        let (x, y) = (inside(x, width), inside(y, height));
-        let (column, row) = (x as usize, y as usize);
-        let (part_x, part_y) = (x - column as f32, y - row as f32);
-        let (right, below) = ((column + 1).min(width - 1), (row + 1).min(height - 1));
-        let corners = [
-            (row * width + column, (1.0 - part_x) * (1.0 - part_y)),
-            (row * width + right, part_x * (1.0 - part_y)),
-            (below * width + column, (1.0 - part_x) * part_y),
-            (below * width + right, part_x * part_y),
-        ];
-        [0, 1, 2].map(|channel| {
-            let part = |&(at, weight): &(usize, f32)| self.pixels[at][channel] * weight;
-            corners.iter().map(part).sum()
-        })
     }
 }
 

@@ -1,7 +1,8 @@
 //! A model as people have it: which networks it is made of, where they lie, and how they are meant to be used.
 //!
-//! Folders of diffusers say so themselves; of other files it is told by their tensors. Follows `model_index.json` and `scheduler/scheduler_config.json` of `Wan-AI/Wan2.1-T2V-1.3B-Diffusers`,
-//! `Wan-AI/Wan2.2-T2V-A14B-Diffusers` and `Wan-AI/Wan2.2-TI2V-5B-Diffusers`.
+//! Folders of diffusers say so themselves; of other files it is told by their tensors. Follows `model_index.json` and
+//! `scheduler/scheduler_config.json` of `Wan-AI/Wan2.1-T2V-1.3B-Diffusers`, `Wan-AI/Wan2.2-T2V-A14B-Diffusers` and
+//! `Wan-AI/Wan2.2-TI2V-5B-Diffusers`.
 
 use std::fs::File;
 use std::io::Read;

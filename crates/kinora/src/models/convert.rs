@@ -125,22 +125,39 @@ fn folder(path: &Path, args: &ConvertArgs, global: &Global) -> Result<()> {
     if temporary.exists() {
         fs::remove_dir_all(&temporary).with_context(|| failed(&temporary))?;
     }
-    let made = whole(&model, path, &temporary, args, global).and_then(|()| {
-        let old = beside(&args.target, "old");
-        if args.target.exists() {
-            fs::rename(&args.target, &old).with_context(|| failed(&args.target))?;
-        }
-        fs::rename(&temporary, &args.target).with_context(|| failed(&args.target))?;
-        match old.exists() {
-            true => fs::remove_dir_all(&old).with_context(|| failed(&old)),
-            false => Ok(()),
-        }
-    });
+    let made = whole(&model, path, &temporary, args, global)
+        .and_then(|()| replace(&temporary, &args.target));
     if made.is_err() {
         // The first error is the one to tell.
         let _ = fs::remove_dir_all(&temporary);
     }
     made
+}
+
+/// Gives a finished folder its name. What had that name goes only then, and comes back where that fails.
+fn replace(finished: &Path, target: &Path) -> Result<()> {
+    if !target.exists() {
+        return fs::rename(finished, target).with_context(|| failed(target));
+    }
+    let old = beside(target, "old");
+    fs::rename(target, &old).with_context(|| {
+        format!(
+            "cannot put {} aside: remove {} if it is there",
+            target.display(),
+            old.display()
+        )
+    })?;
+    if let Err(error) = fs::rename(finished, target) {
+        fs::rename(&old, target).with_context(|| {
+            format!(
+                "what was in {} is now in {}",
+                target.display(),
+                old.display()
+            )
+        })?;
+        return Err(error).with_context(|| failed(target));
+    }
+    fs::remove_dir_all(&old).with_context(|| failed(&old))
 }
 
 fn whole(

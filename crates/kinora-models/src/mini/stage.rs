@@ -1,0 +1,117 @@
+//! What the denoiser is shown of a clip, window by window: what is named in its prompt, or what was given, along the paths
+//! that the director settled.
+
+use std::sync::Mutex;
+
+use burn::tensor::{Device, Tensor};
+
+use super::autoencoder::{Autoencoder, DecodeState};
+use super::backdrop::Backdrop;
+use super::layout::{FrameLayout, View};
+use super::model::plate_condition;
+use super::plate::{Picture, Plate, PlateSize, Props};
+use super::still::{self, Still};
+use crate::weights::floats;
+
+/// What is shown along the paths.
+#[derive(Debug)]
+pub(super) enum Shown {
+    /// The named subjects before the named place.
+    Named {
+        backdrop: Option<Backdrop>,
+        pictures: Vec<Picture>,
+    },
+    /// Given frames: what is named is in them, nobody knows where.
+    Given(Vec<Still>),
+}
+
+/// The plates of a clip.
+#[derive(Debug)]
+pub(super) struct Stage {
+    shown: Shown,
+    /// Each frame of each latent frame.
+    path: Vec<FrameLayout>,
+    size: PlateSize,
+    /// The condition of the window that was last asked for: every step of a window asks for the same.
+    last: Mutex<Option<(usize, Tensor<5>)>>,
+}
+
+impl Stage {
+    pub(super) fn new(shown: Shown, path: Vec<FrameLayout>, size: PlateSize) -> Self {
+        Self {
+            shown,
+            path,
+            size,
+            last: Mutex::default(),
+        }
+    }
+
+    /// What the denoiser is given beside the latent frames from `first` on, as [`plate_condition`] says; `None` behind the end
+    /// of the paths.
+    pub(super) fn condition(
+        &self,
+        autoencoder: &Autoencoder,
+        first: usize,
+        grid: [usize; 3],
+        device: &Device,
+    ) -> Option<Tensor<5>> {
+        let frames = grid[0];
+        let per_latent = self.size.patch_frames;
+        let path = self
+            .path
+            .get(first * per_latent..(first + frames) * per_latent)?;
+        let mut last = self
+            .last
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some((at, condition)) = &*last
+            && *at == first
+            && condition.dims()[2] == frames
+        {
+            return Some(condition.clone());
+        }
+        let plate = self.plate(first, path);
+        let condition = plate_condition(autoencoder, &[plate], grid, device);
+        Some(last.insert((first, condition)).1.clone())
+    }
+
+    /// The plate of the latent frames from `first` on, along this part of the path.
+    fn plate(&self, first: usize, path: &[FrameLayout]) -> Plate {
+        match &self.shown {
+            Shown::Named { backdrop, pictures } => {
+                let pictures: Vec<&Picture> = pictures.iter().collect();
+                let props = Props {
+                    backdrop: backdrop.as_ref(),
+                    pictures: &pictures,
+                };
+                Plate::draw(self.size, props, path)
+            }
+            Shown::Given(stills) => {
+                let at = |i: usize| first * self.size.patch_frames + i;
+                let frames = path.iter().enumerate();
+                let seen = frames.map(|(i, frame)| still::show(stills, at(i), &frame.view));
+                Plate::of_scenery(self.size, seen)
+            }
+        }
+    }
+}
+
+/// The last frame of latent frame `index`, which was given as `[1, channels, 1, height, width]`.
+pub(super) fn still(
+    autoencoder: &Autoencoder,
+    (index, latents): (usize, Tensor<5>),
+    path: &[FrameLayout],
+    size: PlateSize,
+) -> Still {
+    // As if nothing had moved before it.
+    let twice = latents.repeat_dim(2, 2);
+    let video = autoencoder.decode_step(twice, &mut DecodeState::default());
+    let last = video.dims()[2] - 1;
+    let values = floats(video.narrow(2, last, 1).permute([0, 2, 3, 4, 1]));
+    let pixels = values
+        .chunks_exact(3)
+        .map(|pixel| [0, 1, 2].map(|channel| pixel[channel].clamp(-1.0, 1.0)));
+    let at = (index + 1) * size.patch_frames - 1;
+    let view = path.get(at).map_or(View::REST, |frame| frame.view);
+    Still::new(pixels.collect(), size.frame, view, at)
+}
