@@ -87,6 +87,8 @@ pub struct Window<'a> {
     pub timesteps: &'a [f32],
     /// Index in the whole clip of the window's first latent frame.
     pub first_latent_frame: usize,
+    /// What its latent frames are changed from, where all of them are given; the known ones are what they are.
+    pub source: Option<&'a Tensor<5>>,
 }
 
 /// The clip that a prompt is for, as a whole.

@@ -238,6 +238,7 @@ fn velocity(model: &Mini, latents: Tensor<5>) -> Tensor<5> {
         latents,
         timesteps: &[0.0, 0.7],
         first_latent_frame: 3,
+        source: None,
     };
     model.velocity(window, &text).unwrap()
 }
@@ -332,6 +333,7 @@ fn a_named_subject_reaches_the_denoiser() {
         latents,
         timesteps: &[0.0, 0.7],
         first_latent_frame: 3,
+        source: None,
     };
     let text = model.encode_text("a koala waves").unwrap();
     let unplanned = model.velocity(window, &text).unwrap();
@@ -368,6 +370,7 @@ fn a_named_place_reaches_the_denoiser() {
             latents: latents.clone(),
             timesteps: &[0.7, 0.7],
             first_latent_frame: 0,
+            source: None,
         };
         model.velocity(window, &text(place)).unwrap()
     };

@@ -193,6 +193,21 @@ impl Track {
     }
 }
 
+/// What is changed as a whole: nothing of it is free or keeps a part of itself.
+fn source(frames: &[LatentFrame]) -> Option<Tensor<5>> {
+    let latents = |frame: &LatentFrame| match frame {
+        LatentFrame::Known(latents) => Some(latents.clone()),
+        LatentFrame::Noised {
+            latents,
+            region: None,
+            ..
+        } => Some(latents.clone()),
+        LatentFrame::Noised { .. } | LatentFrame::Free => None,
+    };
+    let latents: Option<Vec<Tensor<5>>> = frames.iter().map(latents).collect();
+    latents.map(|latents| Tensor::cat(latents, 2))
+}
+
 /// Denoises a window. `on_step` is told after each step and may stop the work.
 ///
 /// # Errors
@@ -216,6 +231,7 @@ pub(crate) fn sample<M: VideoModel>(
         starts.iter().map(|start| start.latents.clone()).collect(),
         2,
     );
+    let source = source(request.frames);
     let strongest = starts.iter().map(|s| s.strength).fold(0.0, f32::max);
     let levels = sampling.levels(strongest);
     let mut tracks: Vec<Track> = starts
@@ -228,14 +244,16 @@ pub(crate) fn sample<M: VideoModel>(
             .iter()
             .map(|track| track.timestep(&levels, step))
             .collect();
-        let window = |latents: Tensor<5>| Window {
-            latents,
+        let window = |source| Window {
+            latents: x.clone(),
             timesteps: &timesteps,
             first_latent_frame: request.first_latent_frame,
+            source,
         };
-        let mut velocity = model.velocity(window(x.clone()), request.positive)?;
+        let mut velocity = model.velocity(window(source.as_ref()), request.positive)?;
         if let Some(negative) = request.negative {
-            let negative = model.velocity(window(x.clone()), negative)?;
+            // Guidance leads away from what neither words nor source ask for.
+            let negative = model.velocity(window(None), negative)?;
             velocity = guide(velocity, negative, sampling.guidance);
         }
         let moved = tracks.iter_mut().enumerate().map(|(i, track)| {

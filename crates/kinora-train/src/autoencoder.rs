@@ -9,6 +9,7 @@ use burn::tensor::{Device, Distribution, Tensor};
 use kinora_data::{Pack, Split};
 use kinora_kernels::{Activation, Precision, linear};
 use kinora_models::mini::autoencoder::{Autoencoder, DecodeState};
+use kinora_models::mini::config::AutoencoderConfig;
 use kinora_models::weights::{self, TensorMap};
 use serde_json::json;
 
@@ -127,12 +128,18 @@ fn first_model(
     ))
 }
 
-/// The averaged network of a run.
+/// The averaged network of a run's folder, or that of a model file.
 ///
 /// # Errors
 ///
-/// A folder without a checkpoint, or with one of other sizes.
-pub fn load(folder: &Path, device: &Device) -> Result<(Autoencoder, AutoencoderRun), Error> {
+/// A folder without a checkpoint, or with one of other sizes; a file that is no model.
+pub fn load(path: &Path, device: &Device) -> Result<(Autoencoder, AutoencoderConfig), Error> {
+    if path.is_file() {
+        let model = crate::transformer::open_model(path, device)?;
+        let config = model.config().autoencoder.clone();
+        return Ok((model.networks().autoencoder.clone(), config));
+    }
+    let folder = path;
     let config: AutoencoderRun = crate::config::read(&folder.join("config.toml"))?;
     let mut run = Run::open(folder, &config.run, &config)?;
     let fresh = Autoencoder::new(&config.model, device);
@@ -144,7 +151,7 @@ pub fn load(folder: &Path, device: &Device) -> Result<(Autoencoder, AutoencoderR
     };
     let model = weights::assign(fresh, "model", &tensors)?;
     let optimizer = Optimizer::from_tensors(&model, step, &tensors);
-    Ok((optimizer.averaged(model), config))
+    Ok((optimizer.averaged(model), config.model))
 }
 
 /// Absolute plus squared error of the decoded clip. The decoder sees slightly noisy latents, as the

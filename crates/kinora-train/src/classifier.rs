@@ -52,9 +52,9 @@ pub fn train(
 ) -> Result<(), Error> {
     let run = Run::open(folder, &config.run, config)?;
     let pack = Arc::new(Pack::open(&config.run.pack)?);
-    let (autoencoder, autoencoder_run) = autoencoder::load(&config.autoencoder, device)?;
+    let (autoencoder, autoencoder_config) = autoencoder::load(&config.autoencoder, device)?;
     let code = linear_code(&autoencoder, device)?;
-    let corpus = Corpus::new(pack, Split::Train, config.run.seed, &autoencoder_run.model);
+    let corpus = Corpus::new(pack, Split::Train, config.run.seed, &autoencoder_config);
     fit(config, run, &corpus, code, device, stop).map(|_| ())
 }
 

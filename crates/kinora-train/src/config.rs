@@ -60,12 +60,12 @@ pub struct AutoencoderRun {
 pub struct TransformerRun {
     /// What every run has.
     pub run: RunConfig,
-    /// The trained autoencoder's run folder.
+    /// The trained autoencoder's run folder, or a model file that holds it.
     pub autoencoder: PathBuf,
     /// Name of the finished model.
     pub name: String,
-    /// A model file with the same sizes and the same autoencoder that the run starts from, tokenizer included. Its
-    /// optimiser starts afresh.
+    /// A model file with the same autoencoder that the run starts from, tokenizer included. A network that has other
+    /// sizes there starts afresh, and so does the optimiser.
     #[serde(default)]
     pub from: Option<PathBuf>,
     /// Pack of the subjects that the finished model knows by name; the one it is trained on by default.
@@ -93,6 +93,10 @@ pub struct TransformerRun {
     pub unconditional_share: f32,
     /// Share of captioned clips without a plate.
     pub no_plate_share: f32,
+    /// Share of windows beside given frames, which are shown in place of what is named.
+    pub given_share: f32,
+    /// Share of clips that are shown as they are in other light, weather and style.
+    pub remix_share: f32,
     /// Shift of the noise levels towards noise.
     pub shift: f32,
 }
@@ -120,7 +124,7 @@ pub struct DirectorRun {
 pub struct ClassifierRun {
     /// What every run has.
     pub run: RunConfig,
-    /// The trained autoencoder's run folder.
+    /// The trained autoencoder's run folder, or a model file that holds it.
     pub autoencoder: PathBuf,
     /// The optimiser.
     #[serde(default)]

@@ -14,6 +14,7 @@ use kinora_models::mini::plate::PlateSize;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::given::{Given, Shares};
 use crate::staging::{Layouts, StageBuilder, Staging, Told, layout_start};
 
 /// Frames per second of the training clips.
@@ -91,9 +92,14 @@ impl Corpus {
     }
 
     /// The same scenes with their [`Staging`].
-    pub fn with_staging(self, lexicon: Lexicon, backdrops: Backdrops) -> Self {
+    pub(crate) fn with_staging(
+        self,
+        lexicon: Lexicon,
+        backdrops: Backdrops,
+        shares: Shares,
+    ) -> Self {
         Self {
-            stage: Some(Arc::new(StageBuilder::new(lexicon, backdrops))),
+            stage: Some(Arc::new(StageBuilder::new(lexicon, backdrops, shares))),
             ..self
         }
     }
@@ -156,9 +162,17 @@ impl Corpus {
                     patch: self.patch,
                     patch_frames: self.patch_frames,
                 };
-                let backdrop = stage.backdrop(&spec, &caption, size.frame);
-                let plate = stage.plate(told, backdrop.as_ref(), size, window);
+                let given = Given::draw(&mut rng, stage.shares, window);
+                let plate = match &given {
+                    Some(given) => given.plate(told, &mut rng, size, window),
+                    None => {
+                        let backdrop = stage.backdrop(&spec, &caption, size.frame);
+                        stage.plate(told, backdrop.as_ref(), size, window)
+                    }
+                };
                 staging.plates.push(plate);
+                let known = given.map(|given| given.known(window.latent_frames));
+                staging.known.push(known);
                 let from = layout_start(&mut rng);
                 staging.layouts.push(told, from, self.patch_frames);
             }

@@ -19,6 +19,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::corpus::{Corpus, LayoutBatch};
 use crate::descent::{Course, Descent, Slope};
 use crate::flow::{Flow, clock, gaussian};
+use crate::given::Shares;
 use crate::run::Run;
 use crate::tokenizer::tokenize_clipped;
 use crate::{DirectorRun, Error, Layouts, lexicon};
@@ -47,8 +48,11 @@ pub fn train(
     let model = Mini::from_bytes(&bytes, device)?;
     let lexicon = lexicon::lexicon(&pack);
     let autoencoder = &model.config().autoencoder;
-    let corpus = Corpus::new(pack, Split::Train, config.run.seed, autoencoder)
-        .with_staging(lexicon, model.backdrops().clone());
+    let corpus = Corpus::new(pack, Split::Train, config.run.seed, autoencoder).with_staging(
+        lexicon,
+        model.backdrops().clone(),
+        Shares::default(),
+    );
 
     let trained = weights::collect(&model.networks().director, "model");
     let fresh = MiniNetworks::director(model.config(), &device.clone().autodiff());

@@ -14,6 +14,7 @@ pub mod director;
 mod error;
 pub mod evaluate;
 mod flow;
+mod given;
 mod lexicon;
 mod optimizer;
 mod places;

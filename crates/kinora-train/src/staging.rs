@@ -11,6 +11,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::corpus::Window;
+use crate::given::Shares;
 use crate::places;
 
 /// Paths of camera and subjects through scenes, for the director.
@@ -31,6 +32,8 @@ pub struct Layouts {
 pub struct Staging {
     /// Of each clip.
     pub plates: Vec<Plate>,
+    /// Of each clip which of its latent frames are known, where its plate shows what was given of it.
+    pub known: Vec<Option<Vec<bool>>>,
     /// Of each clip, from a time of its own on.
     pub layouts: Layouts,
 }
@@ -40,6 +43,7 @@ impl Staging {
     pub(crate) fn new(size: [usize; 2]) -> Self {
         Self {
             plates: Vec::new(),
+            known: Vec::new(),
             layouts: Layouts::new(size),
         }
     }
@@ -63,6 +67,7 @@ pub(crate) struct StageBuilder {
     pictures: Vec<Picture>,
     /// For their names: the look of a place is the scene's own.
     backdrops: Backdrops,
+    pub(crate) shares: Shares,
 }
 
 /// A scene as it is told to the denoisers.
@@ -75,7 +80,7 @@ pub(crate) struct Told<'a> {
 }
 
 impl StageBuilder {
-    pub(crate) fn new(lexicon: Lexicon, backdrops: Backdrops) -> Self {
+    pub(crate) fn new(lexicon: Lexicon, backdrops: Backdrops, shares: Shares) -> Self {
         let pictures = (0..lexicon.entries().len())
             .map(|entry| Picture::new(lexicon.picture(entry)))
             .collect();
@@ -83,6 +88,7 @@ impl StageBuilder {
             lexicon,
             pictures,
             backdrops,
+            shares,
         }
     }
 
@@ -152,7 +158,7 @@ pub(crate) fn layout_start(rng: &mut ChaCha8Rng) -> usize {
 }
 
 /// Each frame of each latent frame of a window.
-fn frames(told: Told<'_>, window: Window, patch_frames: usize) -> Vec<FrameLayout> {
+pub(crate) fn frames(told: Told<'_>, window: Window, patch_frames: usize) -> Vec<FrameLayout> {
     let (options, padding) = window.options(patch_frames);
     let renderable = "native sizes and frame counts can be rendered";
     let seen = told.renderer.views(told.spec, options).expect(renderable);

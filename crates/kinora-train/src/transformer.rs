@@ -25,6 +25,7 @@ use crate::corpus::{ClipBatch, Corpus, FRAMES_PER_SECOND, Shape};
 use crate::descent::{Course, Descent, Slope};
 use crate::director::layout_flow;
 use crate::flow::{Flow, clock, gaussian};
+use crate::given::Shares;
 use crate::run::Run;
 use crate::tokenizer::tokenize_clipped;
 use crate::{Error, TransformerRun, autoencoder, lexicon, places, tokenizer};
@@ -51,15 +52,28 @@ struct Trained {
 }
 
 impl Trained {
-    /// With the weights of a model that was trained before.
-    fn after(self, from: &MiniNetworks) -> Result<Self, kinora_models::Error> {
-        let text = weights::collect(&from.text, "model");
-        let transformer = weights::collect(&from.transformer, "model");
-        let director = weights::collect(&from.director, "model");
+    /// With the weights of a model that was trained before, of each network that has the same sizes there.
+    fn after(
+        self,
+        (from, sizes): (&MiniNetworks, &MiniConfig),
+        config: &MiniConfig,
+    ) -> Result<Self, kinora_models::Error> {
+        fn taken<M: Module>(fresh: M, from: &M, is_alike: bool) -> Result<M, kinora_models::Error> {
+            match is_alike {
+                true => weights::assign(fresh, "model", &weights::collect(from, "model")),
+                false => Ok(fresh),
+            }
+        }
+        // The other two read what the text encoder writes.
+        let text = sizes.text == config.text;
+        let (transformer, director) = (
+            text && sizes.transformer == config.transformer,
+            text && sizes.director == config.director,
+        );
         Ok(Self {
-            text: weights::assign(self.text, "model", &text)?,
-            transformer: weights::assign(self.transformer, "model", &transformer)?,
-            director: weights::assign(self.director, "model", &director)?,
+            text: taken(self.text, &from.text, text)?,
+            transformer: taken(self.transformer, &from.transformer, transformer)?,
+            director: taken(self.director, &from.director, director)?,
         })
     }
 }
@@ -89,8 +103,7 @@ pub fn train(
 ) -> Result<(), Error> {
     let mut run = Run::open(folder, &config.run, config)?;
     let pack = Arc::new(Pack::open(&config.run.pack)?);
-    let (autoencoder, autoencoder_run) = autoencoder::load(&config.autoencoder, device)?;
-    let model = autoencoder_run.model;
+    let (autoencoder, model) = autoencoder::load(&config.autoencoder, device)?;
     let from = config
         .from
         .as_deref()
@@ -120,8 +133,14 @@ pub fn train(
         autoencoder,
         device: device.clone(),
     };
-    let corpus = Corpus::new(pack, Split::Train, config.run.seed, &model)
-        .with_staging(shown, fixed.backdrops.clone());
+    let corpus = Corpus::new(pack, Split::Train, config.run.seed, &model).with_staging(
+        shown,
+        fixed.backdrops.clone(),
+        Shares {
+            given: config.given_share,
+            remixed: config.remix_share,
+        },
+    );
 
     device.seed(config.run.seed);
     let training_device = device.clone().autodiff();
@@ -131,7 +150,7 @@ pub fn train(
         director: MiniNetworks::director(&fixed.config, &training_device),
     };
     let descent = Descent::open(&mut run, fresh, |_, fresh| match &from {
-        Some(from) => Ok(fresh.after(from.networks())?),
+        Some(from) => Ok(fresh.after((from.networks(), from.config()), &fixed.config)?),
         None => Ok(fresh),
     })?;
 
@@ -194,7 +213,7 @@ impl Course for TransformerCourse<'_> {
     }
 }
 
-fn open_model(path: &Path, device: &Device) -> Result<Mini, Error> {
+pub(crate) fn open_model(path: &Path, device: &Device) -> Result<Mini, Error> {
     let bytes = std::fs::read(path).map_err(|source| Error::Io {
         path: path.to_path_buf(),
         source,
@@ -298,8 +317,14 @@ impl Example {
         let [clips, _, frames, height, width] = latents.dims();
 
         let mut sigmas = Vec::with_capacity(clips * frames);
-        for &first in &batch.first_latent_frames {
-            sigmas.extend(draw_sigmas(&mut rng, frames, first > 0, config.shift));
+        for (&first, known) in batch.first_latent_frames.iter().zip(&staging.known) {
+            let window = (frames, first > 0);
+            sigmas.extend(draw_sigmas(
+                &mut rng,
+                window,
+                known.as_deref(),
+                config.shift,
+            ));
         }
         let mut captions = Vec::with_capacity(clips);
         let mut plates_shown = Vec::with_capacity(clips);
@@ -350,9 +375,15 @@ const LAYOUT_WEIGHT: f32 = 0.1;
 /// the window before left it.
 const KNOWN_NOISE: f32 = 0.1;
 
-/// Noise levels of a window's frames. Mostly one level for all, the first frame often known; sometimes
-/// each frame has its own (Diffusion Forcing).
-fn draw_sigmas(rng: &mut ChaCha8Rng, frames: usize, continues: bool, alpha: f32) -> Vec<f32> {
+/// Noise levels of the frames of a window, which begins its scene or continues it. Mostly one level for all, the first
+/// frame often known; sometimes each frame has its own (Diffusion Forcing). `known` says which are known where that is
+/// settled.
+fn draw_sigmas(
+    rng: &mut ChaCha8Rng,
+    (frames, continues): (usize, bool),
+    known: Option<&[bool]>,
+    alpha: f32,
+) -> Vec<f32> {
     // Even levels, moved towards noise: logit-normal ones (Esser et al., 2024) leave both ends out, but one
     // end is where the words decide and the other where the details do.
     let mut level = || shift(rng.random_range(0.0..1.0), alpha).max(KNOWN_NOISE + 1e-3);
@@ -361,11 +392,13 @@ fn draw_sigmas(rng: &mut ChaCha8Rng, frames: usize, continues: bool, alpha: f32)
     }
     let shared = level();
     let own: Vec<f32> = (0..frames).map(|_| level()).collect();
-    if rng.random_bool(0.2) {
-        return own;
-    }
+    let known = match known {
+        Some(known) => known.to_vec(),
+        None if rng.random_bool(0.2) => return own,
+        None => draw_known(rng, frames, continues),
+    };
     let mut sigmas = vec![shared; frames];
-    for (sigma, is_known) in sigmas.iter_mut().zip(draw_known(rng, frames, continues)) {
+    for (sigma, is_known) in sigmas.iter_mut().zip(known) {
         if is_known {
             let clean = rng.random_bool(0.5);
             *sigma = if clean {

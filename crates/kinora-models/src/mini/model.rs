@@ -353,10 +353,17 @@ impl Mini {
         let autoencoder = &self.networks().autoencoder;
         let shown = stage.and_then(|stage| stage.condition(autoencoder, first, grid, &self.device));
         shown.unwrap_or_else(|| {
-            let channels = self.config().autoencoder.latent_channels + COVERAGE;
+            let channels = self.config().autoencoder.latent_channels;
             let [frames, rows, columns] = grid;
-            Tensor::zeros([1, channels, frames, rows, columns], &self.device)
+            self.uncovered(Tensor::zeros([1, channels, frames, rows, columns], &self.device))
         })
+    }
+
+    /// The condition of a plate with these latents before which no subject stands.
+    fn uncovered(&self, latents: Tensor<5>) -> Tensor<5> {
+        let mut shape = latents.dims();
+        shape[1] = COVERAGE;
+        Tensor::cat(vec![latents, Tensor::zeros(shape, &self.device)], 1)
     }
 }
 
@@ -473,7 +480,11 @@ impl VideoModel for Mini {
             .collect();
         let [_, _, frames, rows, columns] = window.latents.dims();
         let grid = [frames, rows, columns];
-        let condition = self.condition(text.stage.as_ref(), window.first_latent_frame, grid);
+        let condition = match (&text.stage, window.source) {
+            // Shown in place of what is named, as given frames are.
+            (None, Some(source)) => self.uncovered(source.clone()),
+            (stage, _) => self.condition(stage.as_ref(), window.first_latent_frame, grid),
+        };
         Ok(self.networks().transformer.forward(
             window.latents,
             condition,

@@ -1,0 +1,269 @@
+//! Windows of a clip that people gave frames of: what is known of them, and what the denoiser is shown in place of
+//! named subjects and places.
+
+use kinora_data::{Clip, RenderOptions, SceneSpec, Style, TimeOfDay, Weather};
+use kinora_models::mini::plate::{Plate, PlateSize, Scenery};
+use kinora_models::mini::still::{Still, show};
+use rand::Rng;
+use rand::seq::IndexedRandom;
+use rand_chacha::ChaCha8Rng;
+
+use crate::corpus::Window;
+use crate::staging::{Told, frames};
+
+/// Latent frames between a given one and a window that goes on from it, at most.
+const FARTHEST: usize = 8;
+
+/// How often a window lies beside given frames; never by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Shares {
+    /// Of windows, beside given frames.
+    pub(crate) given: f32,
+    /// Of clips, changed from given ones.
+    pub(crate) remixed: f32,
+}
+
+/// What was given of a window's scene.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Given {
+    /// Latent frames of the scene, and which of the window's are known.
+    Frames {
+        anchors: Vec<usize>,
+        known: Vec<bool>,
+    },
+    /// All of it, in other light, weather and style; a window that continues one shows what was made of its first latent
+    /// frame there.
+    Remixed { continues: bool },
+}
+
+impl Given {
+    /// Draws what was given; mostly nothing.
+    pub(crate) fn draw(rng: &mut ChaCha8Rng, shares: Shares, window: Window) -> Option<Self> {
+        let chance: f32 = rng.random();
+        let is_clip = window.latent_frames > 1;
+        if chance < shares.remixed {
+            return Some(Self::Remixed {
+                continues: is_clip && window.first > 0 && rng.random_bool(0.8),
+            });
+        }
+        (is_clip && chance < shares.remixed + shares.given).then(|| Self::frames(rng, window))
+    }
+
+    /// A picture or clip that goes on, one that is led to, and what lies between two, near and far.
+    fn frames(rng: &mut ChaCha8Rng, window: Window) -> Self {
+        let (first, last) = (window.first, window.first + window.latent_frames - 1);
+        let mut known = vec![false; window.latent_frames];
+        let chance: f32 = rng.random();
+        let before = |rng: &mut ChaCha8Rng| first - rng.random_range(0..=first.min(FARTHEST));
+        let anchors = if chance < 0.35 {
+            known[0] = true;
+            vec![first]
+        } else if chance < 0.60 {
+            known[0] = rng.random_bool(0.9);
+            vec![before(rng)]
+        } else if chance < 0.80 {
+            known[0] = true;
+            known[window.latent_frames - 1] = true;
+            vec![before(rng), last]
+        } else if chance < 0.90 {
+            known[0] = true;
+            vec![before(rng), last + rng.random_range(1..=FARTHEST)]
+        } else {
+            known[window.latent_frames - 1] = true;
+            vec![last]
+        };
+        Self::Frames { anchors, known }
+    }
+
+    /// Which of the window's latent frames are known.
+    pub(crate) fn known(&self, latent_frames: usize) -> Vec<bool> {
+        match self {
+            Self::Frames { known, .. } => known.clone(),
+            Self::Remixed { continues } => {
+                let mut known = vec![false; latent_frames];
+                known[0] = *continues;
+                known
+            }
+        }
+    }
+
+    /// What the denoiser is shown of a window.
+    ///
+    /// # Panics
+    ///
+    /// If the scene cannot be rendered at the window's size.
+    pub(crate) fn plate(
+        &self,
+        told: Told<'_>,
+        rng: &mut ChaCha8Rng,
+        size: PlateSize,
+        window: Window,
+    ) -> Plate {
+        let render = |spec: &SceneSpec, options: RenderOptions| {
+            let clip = told.renderer.render(spec, options);
+            clip.expect("native sizes and frame counts can be rendered")
+        };
+        let path = frames(told, window, size.patch_frames);
+        match self {
+            Self::Frames { anchors, .. } => {
+                let still = |&anchor: &usize| {
+                    let alone = Window {
+                        first: anchor,
+                        latent_frames: 1,
+                        ..window
+                    };
+                    let (options, _) = alone.options(size.patch_frames);
+                    let clip = render(told.spec, options);
+                    let seen = frames(told, alone, size.patch_frames);
+                    let at = (anchor + 1) * size.patch_frames - 1;
+                    let view = seen[size.patch_frames - 1].view;
+                    Still::new(scenery(&clip, clip.frames - 1), size.frame, view, at)
+                };
+                let stills: Vec<Still> = anchors.iter().map(still).collect();
+                let start = window.first * size.patch_frames;
+                let along = path.iter().enumerate();
+                let seen = along.map(|(i, frame)| show(&stills, start + i, &frame.view));
+                Plate::of_scenery(size, seen)
+            }
+            Self::Remixed { continues } => {
+                let (options, padding) = window.options(size.patch_frames);
+                let clip = render(&otherwise(told.spec, rng), options);
+                let made = match *continues {
+                    true => size.patch_frames,
+                    false => 0,
+                };
+                let before = RenderOptions {
+                    frames: made.max(1),
+                    ..options
+                };
+                let before = render(told.spec, before);
+                let seen = |i: usize| match i < made {
+                    true => scenery(&before, i),
+                    false => scenery(&clip, i.saturating_sub(padding)),
+                };
+                Plate::of_scenery(size, (0..path.len()).map(seen))
+            }
+        }
+    }
+}
+
+/// The same scene in other light, weather and style.
+fn otherwise(spec: &SceneSpec, rng: &mut ChaCha8Rng) -> SceneSpec {
+    let mut other = spec.clone();
+    // Mostly from what a camera sees, as people's clips are.
+    other.style = match rng.random_bool(0.6) {
+        true => Style::Natural,
+        false => *Style::ALL.choose(rng).unwrap_or(&spec.style),
+    };
+    if rng.random_bool(0.5) {
+        other.time = *TimeOfDay::ALL.choose(rng).unwrap_or(&spec.time);
+        other.weather = *Weather::ALL.choose(rng).unwrap_or(&spec.weather);
+    }
+    other
+}
+
+fn scenery(clip: &Clip, frame: usize) -> Scenery {
+    let level = |byte: u8| f32::from(byte) / 127.5 - 1.0;
+    let pixels = clip.frame(frame).chunks_exact(3);
+    pixels
+        .map(|pixel| [0, 1, 2].map(|channel| level(pixel[channel])))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kinora_data::{Pack, Renderer, Split};
+    use rand::SeedableRng;
+
+    const SIZE: PlateSize = PlateSize {
+        frame: [176, 96],
+        patch: 16,
+        patch_frames: 4,
+    };
+
+    fn window(first: usize) -> Window {
+        Window {
+            first,
+            latent_frames: 5,
+            width: 176,
+            height: 96,
+        }
+    }
+
+    fn told(renderer: &Renderer<'_>, spec: &SceneSpec, given: &Given, window: Window) -> Plate {
+        let told = Told {
+            renderer,
+            spec,
+            slots: &[],
+        };
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        given.plate(told, &mut rng, SIZE, window)
+    }
+
+    #[test]
+    fn something_is_left_to_be_made_and_what_is_known_was_given() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let shares = Shares {
+            given: 0.8,
+            remixed: 0.2,
+        };
+        for draw in 0..2000 {
+            let window = window(draw % 13);
+            let given = Given::draw(&mut rng, shares, window);
+            let given = given.expect("the shares leave no other");
+            let known = given.known(window.latent_frames);
+            assert!(known.contains(&false));
+            if let Given::Frames { anchors, known } = given {
+                assert!(anchors.is_sorted());
+                // The last frame is known only where it is shown.
+                let last = window.first + window.latent_frames - 1;
+                assert_eq!(known[4], anchors.contains(&last));
+            }
+        }
+    }
+
+    #[test]
+    fn a_given_frame_is_shown_as_it_is_where_it_was_taken() {
+        let pack = Pack::sample();
+        let renderer = Renderer::new(&pack);
+        let spec = SceneSpec::sample(8, &pack, Split::Train);
+        let window = window(3);
+        let given = Given::Frames {
+            anchors: vec![3],
+            known: vec![true, false, false, false, false],
+        };
+        let plate = told(&renderer, &spec, &given, window);
+        let (options, _) = window.options(4);
+        let clip = renderer.render(&spec, options).unwrap();
+        // The last line of frame 3 in the upper left patch of its latent frame.
+        let there = &plate.patches[(3 * 256 + 15 * 16) * 3..][..16 * 3];
+        let expected = &clip.frame(3)[15 * 176 * 3..][..16 * 3];
+        for (&got, &byte) in there.iter().zip(expected) {
+            assert!((got - (f32::from(byte) / 127.5 - 1.0)).abs() < 1e-2);
+        }
+        assert!(plate.coverage.iter().all(|&covered| covered == 0.0));
+    }
+
+    #[test]
+    fn a_remix_shows_what_was_made_and_then_the_scene_in_another_light() {
+        let pack = Pack::sample();
+        let renderer = Renderer::new(&pack);
+        let mut spec = SceneSpec::sample(8, &pack, Split::Train);
+        spec.style = Style::Neon;
+        let window = window(3);
+        let given = Given::Remixed { continues: true };
+        let plate = told(&renderer, &spec, &given, window);
+        let (options, _) = window.options(4);
+        let clip = renderer.render(&spec, options).unwrap();
+        let same = |latent_frame: usize| {
+            let values = SIZE.patch * SIZE.patch * 3;
+            let patch = &plate.patches[latent_frame * 66 * 4 * values..][..16 * 3];
+            let pixels = &clip.frame(latent_frame * 4)[..16 * 3];
+            let far = |(&got, &byte): (&f32, &u8)| (got - (f32::from(byte) / 127.5 - 1.0)).abs();
+            patch.iter().zip(pixels).map(far).fold(0.0, f32::max) < 1e-2
+        };
+        assert!(same(0));
+        assert!(!same(1));
+    }
+}
