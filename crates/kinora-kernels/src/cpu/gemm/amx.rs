@@ -4,9 +4,16 @@
 //! where every row is one aligned cache line: unaligned rows would halve the rate.
 
 use std::arch::asm;
+use std::arch::x86_64::{
+    __m512, _MM_HINT_T1, _mm_prefetch, _mm512_add_ps, _mm512_load_ps, _mm512_mask_storeu_ps,
+    _mm512_maskz_loadu_ps, _mm512_set1_ps, _mm512_stream_ps,
+};
+use std::mem::MaybeUninit;
 
 use super::block::Out;
 use super::engine::STRIP;
+use super::epilogue::Activation;
+use crate::cpu::math::{gelu_tanh, silu};
 
 /// What [`probe`] found.
 pub(crate) enum Probe {
@@ -126,6 +133,208 @@ impl Drop for TileConfig {
     fn drop(&mut self) {
         // SAFETY: tiles were configured by `load`; nothing is kept in them between kernels.
         unsafe { asm!("tilerelease", options(nostack, preserves_flags, nomem)) };
+    }
+}
+
+/// Sums of a tile of `C`, 32 × 32.
+#[repr(C, align(64))]
+pub(crate) struct Sums([MaybeUninit<f32>; 32 * 32]);
+
+impl Sums {
+    pub(crate) const fn new() -> Self {
+        Self([const { MaybeUninit::uninit() }; 32 * 32])
+    }
+
+    pub(crate) const fn as_mut_ptr(&mut self) -> *mut f32 {
+        self.0.as_mut_ptr().cast()
+    }
+}
+
+/// Memory that is asked for while tiles are multiplied, so many cache lines a step.
+#[derive(Clone, Copy)]
+pub(crate) struct Ahead {
+    next: *const u8,
+    end: *const u8,
+    lines: usize,
+}
+
+impl Default for Ahead {
+    fn default() -> Self {
+        Self {
+            next: std::ptr::null(),
+            end: std::ptr::null(),
+            lines: 0,
+        }
+    }
+}
+
+impl Ahead {
+    /// `bytes` from `start` on, spread over `steps`.
+    pub(crate) fn new(start: *const u8, bytes: usize, steps: usize) -> Self {
+        Self {
+            next: start,
+            end: start.wrapping_add(bytes),
+            lines: bytes.div_ceil(64).div_ceil(steps.max(1)),
+        }
+    }
+
+    #[inline(always)]
+    fn step(&mut self) {
+        for _ in 0..self.lines {
+            if self.next >= self.end {
+                self.lines = 0;
+                return;
+            }
+            // SAFETY: a prefetch reads nothing, whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(self.next.cast()) };
+            self.next = self.next.wrapping_add(64);
+        }
+    }
+}
+
+/// 32 × 32 sums over `steps` tiles of 16 words, from zero or from `start`, into `to`; both are blocks with 32 columns.
+///
+/// # Safety
+/// Panels and strips are packed and 64-byte aligned, the blocks are there, and a [`TileConfig`] is loaded on this thread.
+#[inline]
+pub(crate) unsafe fn multiply(
+    steps: usize,
+    a: [*const u32; 2],
+    b: [*const u32; 2],
+    start: Option<*const f32>,
+    to: *mut f32,
+    ahead: &mut Ahead,
+) {
+    // SAFETY: promised by the caller; tile registers are ours from one end of this function to the other.
+    unsafe {
+        match start {
+            Some(start) => asm!(
+                "tileloadd tmm0, [{c} + {line}*1]",
+                "tileloadd tmm1, [{c} + {line}*1 + 64]",
+                "tileloadd tmm2, [{c} + {line}*1 + 2048]",
+                "tileloadd tmm3, [{c} + {line}*1 + 2112]",
+                c = in(reg) start, line = in(reg) 128usize,
+                options(nostack, preserves_flags, readonly),
+            ),
+            None => asm!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                options(nostack, preserves_flags, nomem)
+            ),
+        }
+        for step in 0..steps {
+            let at = step * STRIP * STRIP;
+            asm!(
+                "tileloadd tmm4, [{a0} + {line}*1]",
+                "tileloadd tmm6, [{b0} + {line}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{b1} + {line}*1]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tileloadd tmm5, [{a1} + {line}*1]",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                a0 = in(reg) a[0].wrapping_add(at), a1 = in(reg) a[1].wrapping_add(at),
+                b0 = in(reg) b[0].wrapping_add(at), b1 = in(reg) b[1].wrapping_add(at),
+                line = in(reg) 64usize,
+                options(nostack, preserves_flags, readonly),
+            );
+            ahead.step();
+        }
+        asm!(
+            "tilestored [{c} + {line}*1], tmm0",
+            "tilestored [{c} + {line}*1 + 64], tmm1",
+            "tilestored [{c} + {line}*1 + 2048], tmm2",
+            "tilestored [{c} + {line}*1 + 2112], tmm3",
+            c = in(reg) to, line = in(reg) 128usize,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// Where a finished tile goes, and what is done with it on the way.
+pub(crate) struct Finishing<'a> {
+    pub(crate) out: Out,
+    /// Of these columns.
+    pub(crate) bias: Option<&'a [f32]>,
+    /// Receives what the activation is applied to; rows as far apart as those of `out`.
+    pub(crate) before: Option<*mut f32>,
+    pub(crate) activation: Activation,
+    /// Written past the caches: rows are whole and begin at cache lines.
+    pub(crate) streamed: bool,
+}
+
+/// Writes sums as a tile of `C`.
+///
+/// # Safety
+/// The sums are written, and the places of the tile are this thread's. The machine has AVX-512.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
+pub(crate) unsafe fn finish(sums: &Sums, to: Finishing<'_>) {
+    let Out {
+        c,
+        ldc,
+        rows,
+        cols,
+        accumulate,
+    } = to.out;
+    let masks = [mask16(cols), mask16(cols.saturating_sub(STRIP))];
+    let bias = match to.bias {
+        // SAFETY: the masks cover the columns of the tile, which the bias has.
+        Some(bias) => unsafe {
+            [
+                _mm512_maskz_loadu_ps(masks[0], bias.as_ptr()),
+                _mm512_maskz_loadu_ps(masks[1], bias.as_ptr().wrapping_add(STRIP)),
+            ]
+        },
+        // Adding −0 changes nothing, not even the sign of a zero.
+        None => [_mm512_set1_ps(-0.0); 2],
+    };
+    for row in 0..rows {
+        for half in 0..2 {
+            let mask = masks[half];
+            let at = row * ldc + half * STRIP;
+            // SAFETY: the sums have 32 columns; the masks cover columns of the tile alone.
+            unsafe {
+                let mut value =
+                    _mm512_load_ps(sums.0.as_ptr().add(row * 2 * STRIP + half * STRIP).cast());
+                if accumulate {
+                    value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, c.wrapping_add(at)));
+                }
+                value = _mm512_add_ps(value, bias[half]);
+                if let Some(before) = to.before {
+                    _mm512_mask_storeu_ps(before.wrapping_add(at), mask, value);
+                }
+                value = activate(value, to.activation);
+                if to.streamed {
+                    _mm512_stream_ps(c.wrapping_add(at), value);
+                } else {
+                    _mm512_mask_storeu_ps(c.wrapping_add(at), mask, value);
+                }
+            }
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
+fn activate(value: __m512, activation: Activation) -> __m512 {
+    // SAFETY: both are 64 bytes of plain bits.
+    let mut lanes = unsafe { std::mem::transmute::<__m512, [f32; STRIP]>(value) };
+    match activation {
+        Activation::None => return value,
+        Activation::GeluTanh => lanes.iter_mut().for_each(|x| *x = gelu_tanh::<true>(*x)),
+        Activation::Silu => lanes.iter_mut().for_each(|x| *x = silu::<true>(*x)),
+    }
+    // SAFETY: as above.
+    unsafe { std::mem::transmute::<[f32; STRIP], __m512>(lanes) }
+}
+
+const fn mask16(count: usize) -> u16 {
+    if count >= 16 {
+        u16::MAX
+    } else {
+        (1 << count) - 1
     }
 }
 
