@@ -216,32 +216,71 @@ pub(crate) unsafe fn multiply(
                 c = in(reg) start, line = in(reg) 128usize,
                 options(nostack, preserves_flags, readonly),
             ),
-            None => asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                options(nostack, preserves_flags, nomem)
-            ),
+            None => zero(),
         }
         for step in 0..steps {
             let at = step * STRIP * STRIP;
-            asm!(
-                "tileloadd tmm4, [{a0} + {line}*1]",
-                "tileloadd tmm6, [{b0} + {line}*1]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b1} + {line}*1]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{a1} + {line}*1]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                a0 = in(reg) a[0].wrapping_add(at), a1 = in(reg) a[1].wrapping_add(at),
-                b0 = in(reg) b[0].wrapping_add(at), b1 = in(reg) b[1].wrapping_add(at),
-                line = in(reg) 64usize,
-                options(nostack, preserves_flags, readonly),
+            multiply_add(
+                a[0].wrapping_add(at),
+                a[1].wrapping_add(at),
+                b[0].wrapping_add(at),
+                b[1].wrapping_add(at),
             );
             ahead.step();
         }
+        store(to);
+    }
+}
+
+/// Clears the tiles of sums.
+///
+/// # Safety
+/// Tiles are configured.
+#[inline(always)]
+unsafe fn zero() {
+    // SAFETY: promised by the caller.
+    unsafe {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            options(nostack, preserves_flags, nomem)
+        );
+    }
+}
+
+/// Adds the products of two tiles of `A` and two of `B`.
+///
+/// # Safety
+/// Tiles are configured, and the operands are aligned tiles of 16 rows of 64 bytes.
+#[inline(always)]
+unsafe fn multiply_add(a0: *const u32, a1: *const u32, b0: *const u32, b1: *const u32) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        asm!(
+            "tileloadd tmm4, [{a0} + {line}*1]",
+            "tileloadd tmm6, [{b0} + {line}*1]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{b1} + {line}*1]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [{a1} + {line}*1]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            a0 = in(reg) a0, a1 = in(reg) a1, b0 = in(reg) b0, b1 = in(reg) b1, line = in(reg) 64usize,
+            options(nostack, preserves_flags, readonly),
+        );
+    }
+}
+
+/// Writes the tiles of sums as a block of 32 × 32.
+///
+/// # Safety
+/// Tiles are configured, and the block is writable.
+#[inline(always)]
+unsafe fn store(to: *mut f32) {
+    // SAFETY: promised by the caller.
+    unsafe {
         asm!(
             "tilestored [{c} + {line}*1], tmm0",
             "tilestored [{c} + {line}*1 + 64], tmm1",
@@ -250,6 +289,94 @@ pub(crate) unsafe fn multiply(
             c = in(reg) to, line = in(reg) 128usize,
             options(nostack, preserves_flags),
         );
+    }
+}
+
+/// Panels or strips: runs of 16 lanes, `stride` words apart.
+#[derive(Clone, Copy)]
+pub(crate) struct Lanes {
+    pub(crate) ptr: *const u32,
+    pub(crate) stride: usize,
+}
+
+impl Lanes {
+    /// The run that lane `lane` of `lanes` begins, and the one after it if there is one.
+    #[inline(always)]
+    pub(crate) fn pair(self, lane: usize, lanes: usize) -> [*const u32; 2] {
+        let first = self.ptr.wrapping_add(lane / STRIP * self.stride);
+        // A missing second run is replaced by the first; its sums are not used.
+        let second = if lane + STRIP < lanes { self.stride } else { 0 };
+        [first, first.wrapping_add(second)]
+    }
+}
+
+/// Products of 32 rows with one pair of strips after another, done step by step between other work, which the processor
+/// overlaps with them. The results are blocks of 32 × 32.
+pub(crate) struct Stepwise {
+    a: [*const u32; 2],
+    b: Lanes,
+    /// Columns that are left, from `col` on.
+    lanes: usize,
+    col: usize,
+    pair: [*const u32; 2],
+    step: usize,
+    steps: usize,
+    to: *mut f32,
+}
+
+impl Stepwise {
+    /// `steps` tiles of 16 words for each of `lanes` columns.
+    pub(crate) fn new(
+        a: [*const u32; 2],
+        b: Lanes,
+        lanes: usize,
+        steps: usize,
+        to: *mut f32,
+    ) -> Self {
+        Self {
+            a,
+            b,
+            lanes,
+            col: 0,
+            pair: b.pair(0, lanes),
+            step: 0,
+            steps,
+            to,
+        }
+    }
+
+    /// Steps in all.
+    pub(crate) fn len(&self) -> usize {
+        self.lanes.div_ceil(2 * STRIP) * self.steps
+    }
+
+    /// Takes a step, of [`Stepwise::len`] at most.
+    ///
+    /// # Safety
+    /// As for [`multiply`], and nobody else uses tiles in between.
+    #[inline(always)]
+    pub(crate) unsafe fn step(&mut self) {
+        let at = self.step * STRIP * STRIP;
+        // SAFETY: promised by the caller.
+        unsafe {
+            if self.step == 0 {
+                zero();
+            }
+            multiply_add(
+                self.a[0].wrapping_add(at),
+                self.a[1].wrapping_add(at),
+                self.pair[0].wrapping_add(at),
+                self.pair[1].wrapping_add(at),
+            );
+            self.step += 1;
+            if self.step == self.steps {
+                store(self.to);
+                self.step = 0;
+                self.col += 2 * STRIP;
+                self.pair = self.b.pair(self.col, self.lanes);
+                self.to = self.to.wrapping_add(4 * STRIP * STRIP);
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! `B` is there and rows of `A` pass by, or a block of `A` is there and strips of `B` pass by. What is needed next is asked for while
 //! tiles are multiplied.
 
-use super::amx::{Ahead, Sums, TileConfig, finish, multiply};
+use super::amx::{Ahead, Lanes, Sums, TileConfig, finish, multiply};
 use super::driver::{Operand, Product, SharedWords};
 use super::engine::{Engine, STRIP};
 use super::pack::{lanes_len, pack_lanes, pack_lanes_parallel, pack_rows, rows_len};
@@ -167,23 +167,6 @@ struct Part<'a> {
     col: usize,
     cols: usize,
     streamed: bool,
-}
-
-/// Strips or panels of a step: `stride` words from one run of 16 lanes to the next.
-#[derive(Clone, Copy)]
-struct Lanes {
-    ptr: *const u32,
-    stride: usize,
-}
-
-impl Lanes {
-    /// The run that lane `lane` begins, and the one after it if there is one.
-    fn pair(self, lane: usize, lanes: usize) -> [*const u32; 2] {
-        let first = self.ptr.wrapping_add(lane / STRIP * self.stride);
-        // A missing second run is replaced by the first; its sums are not kept.
-        let second = if lane + STRIP < lanes { self.stride } else { 0 };
-        [first, first.wrapping_add(second)]
-    }
 }
 
 impl Part<'_> {
