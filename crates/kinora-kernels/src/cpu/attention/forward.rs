@@ -107,6 +107,11 @@ pub fn attention_forward_at(
         return;
     }
     let engine = Engine::new(level, precision);
+    #[cfg(target_arch = "x86_64")]
+    if engine == Engine::AmxBf16 && scale > 0.0 {
+        super::amx::forward(shape, q, k, v, key_bias, scale, out, logsumexp);
+        return;
+    }
     let pieces = (2 * rayon::current_num_threads())
         .div_ceil(batch * heads)
         .min(query_tokens.div_ceil(TASK_QUERIES))

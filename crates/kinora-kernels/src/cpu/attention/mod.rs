@@ -3,6 +3,8 @@
 //! Blocks of scores live in a thread's scratch; the products use the packed micro-kernels of the matrix product, so
 //! every CPU level that multiplies fast also attends fast.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod backward;
 mod forward;
 mod softmax;

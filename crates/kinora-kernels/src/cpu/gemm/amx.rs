@@ -4,9 +4,16 @@
 //! where every row is one aligned cache line: unaligned rows would halve the rate.
 
 use std::arch::asm;
+use std::arch::x86_64::{
+    __m512, _MM_HINT_T1, _mm_prefetch, _mm512_add_ps, _mm512_load_ps, _mm512_mask_storeu_ps,
+    _mm512_maskz_loadu_ps, _mm512_set1_ps, _mm512_stream_ps,
+};
+use std::mem::MaybeUninit;
 
 use super::block::Out;
 use super::engine::STRIP;
+use super::epilogue::Activation;
+use crate::cpu::math::{gelu_tanh, silu};
 
 /// What [`probe`] found.
 pub(crate) enum Probe {
@@ -126,6 +133,335 @@ impl Drop for TileConfig {
     fn drop(&mut self) {
         // SAFETY: tiles were configured by `load`; nothing is kept in them between kernels.
         unsafe { asm!("tilerelease", options(nostack, preserves_flags, nomem)) };
+    }
+}
+
+/// Sums of a tile of `C`, 32 × 32.
+#[repr(C, align(64))]
+pub(crate) struct Sums([MaybeUninit<f32>; 32 * 32]);
+
+impl Sums {
+    pub(crate) const fn new() -> Self {
+        Self([const { MaybeUninit::uninit() }; 32 * 32])
+    }
+
+    pub(crate) const fn as_mut_ptr(&mut self) -> *mut f32 {
+        self.0.as_mut_ptr().cast()
+    }
+}
+
+/// Memory that is asked for while tiles are multiplied, so many cache lines a step.
+#[derive(Clone, Copy)]
+pub(crate) struct Ahead {
+    next: *const u8,
+    end: *const u8,
+    lines: usize,
+}
+
+impl Default for Ahead {
+    fn default() -> Self {
+        Self {
+            next: std::ptr::null(),
+            end: std::ptr::null(),
+            lines: 0,
+        }
+    }
+}
+
+impl Ahead {
+    /// `bytes` from `start` on, spread over `steps`.
+    pub(crate) fn new(start: *const u8, bytes: usize, steps: usize) -> Self {
+        Self {
+            next: start,
+            end: start.wrapping_add(bytes),
+            lines: bytes.div_ceil(64).div_ceil(steps.max(1)),
+        }
+    }
+
+    #[inline(always)]
+    fn step(&mut self) {
+        for _ in 0..self.lines {
+            if self.next >= self.end {
+                self.lines = 0;
+                return;
+            }
+            // SAFETY: a prefetch reads nothing, whatever the address.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(self.next.cast()) };
+            self.next = self.next.wrapping_add(64);
+        }
+    }
+}
+
+/// 32 × 32 sums over `steps` tiles of 16 words, from zero or from `start`, into `to`; both are blocks with 32 columns.
+///
+/// # Safety
+/// Panels and strips are packed and 64-byte aligned, the blocks are there, and a [`TileConfig`] is loaded on this thread.
+#[inline]
+pub(crate) unsafe fn multiply(
+    steps: usize,
+    a: [*const u32; 2],
+    b: [*const u32; 2],
+    start: Option<*const f32>,
+    to: *mut f32,
+    ahead: &mut Ahead,
+) {
+    // SAFETY: promised by the caller; tile registers are ours from one end of this function to the other.
+    unsafe {
+        match start {
+            Some(start) => asm!(
+                "tileloadd tmm0, [{c} + {line}*1]",
+                "tileloadd tmm1, [{c} + {line}*1 + 64]",
+                "tileloadd tmm2, [{c} + {line}*1 + 2048]",
+                "tileloadd tmm3, [{c} + {line}*1 + 2112]",
+                c = in(reg) start, line = in(reg) 128usize,
+                options(nostack, preserves_flags, readonly),
+            ),
+            None => zero(),
+        }
+        for step in 0..steps {
+            let at = step * STRIP * STRIP;
+            multiply_add(
+                a[0].wrapping_add(at),
+                a[1].wrapping_add(at),
+                b[0].wrapping_add(at),
+                b[1].wrapping_add(at),
+            );
+            ahead.step();
+        }
+        store(to);
+    }
+}
+
+/// Clears the tiles of sums.
+///
+/// # Safety
+/// Tiles are configured.
+#[inline(always)]
+unsafe fn zero() {
+    // SAFETY: promised by the caller.
+    unsafe {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            options(nostack, preserves_flags, nomem)
+        );
+    }
+}
+
+/// Adds the products of two tiles of `A` and two of `B`.
+///
+/// # Safety
+/// Tiles are configured, and the operands are aligned tiles of 16 rows of 64 bytes.
+#[inline(always)]
+unsafe fn multiply_add(a0: *const u32, a1: *const u32, b0: *const u32, b1: *const u32) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        asm!(
+            "tileloadd tmm4, [{a0} + {line}*1]",
+            "tileloadd tmm6, [{b0} + {line}*1]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{b1} + {line}*1]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [{a1} + {line}*1]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            a0 = in(reg) a0, a1 = in(reg) a1, b0 = in(reg) b0, b1 = in(reg) b1, line = in(reg) 64usize,
+            options(nostack, preserves_flags, readonly),
+        );
+    }
+}
+
+/// Writes the tiles of sums as a block of 32 × 32.
+///
+/// # Safety
+/// Tiles are configured, and the block is writable.
+#[inline(always)]
+unsafe fn store(to: *mut f32) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        asm!(
+            "tilestored [{c} + {line}*1], tmm0",
+            "tilestored [{c} + {line}*1 + 64], tmm1",
+            "tilestored [{c} + {line}*1 + 2048], tmm2",
+            "tilestored [{c} + {line}*1 + 2112], tmm3",
+            c = in(reg) to, line = in(reg) 128usize,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// Panels or strips: runs of 16 lanes, `stride` words apart.
+#[derive(Clone, Copy)]
+pub(crate) struct Lanes {
+    pub(crate) ptr: *const u32,
+    pub(crate) stride: usize,
+}
+
+impl Lanes {
+    /// The run that lane `lane` of `lanes` begins, and the one after it if there is one.
+    #[inline(always)]
+    pub(crate) fn pair(self, lane: usize, lanes: usize) -> [*const u32; 2] {
+        let first = self.ptr.wrapping_add(lane / STRIP * self.stride);
+        // A missing second run is replaced by the first; its sums are not used.
+        let second = if lane + STRIP < lanes { self.stride } else { 0 };
+        [first, first.wrapping_add(second)]
+    }
+}
+
+/// Products of 32 rows with one pair of strips after another, done step by step between other work, which the processor
+/// overlaps with them. The results are blocks of 32 × 32.
+pub(crate) struct Stepwise {
+    a: [*const u32; 2],
+    b: Lanes,
+    /// Columns that are left, from `col` on.
+    lanes: usize,
+    col: usize,
+    pair: [*const u32; 2],
+    step: usize,
+    steps: usize,
+    to: *mut f32,
+}
+
+impl Stepwise {
+    /// `steps` tiles of 16 words for each of `lanes` columns.
+    pub(crate) fn new(
+        a: [*const u32; 2],
+        b: Lanes,
+        lanes: usize,
+        steps: usize,
+        to: *mut f32,
+    ) -> Self {
+        Self {
+            a,
+            b,
+            lanes,
+            col: 0,
+            pair: b.pair(0, lanes),
+            step: 0,
+            steps,
+            to,
+        }
+    }
+
+    /// Steps in all.
+    pub(crate) fn len(&self) -> usize {
+        self.lanes.div_ceil(2 * STRIP) * self.steps
+    }
+
+    /// Takes a step, of [`Stepwise::len`] at most.
+    ///
+    /// # Safety
+    /// As for [`multiply`], and nobody else uses tiles in between.
+    #[inline(always)]
+    pub(crate) unsafe fn step(&mut self) {
+        let at = self.step * STRIP * STRIP;
+        // SAFETY: promised by the caller.
+        unsafe {
+            if self.step == 0 {
+                zero();
+            }
+            multiply_add(
+                self.a[0].wrapping_add(at),
+                self.a[1].wrapping_add(at),
+                self.pair[0].wrapping_add(at),
+                self.pair[1].wrapping_add(at),
+            );
+            self.step += 1;
+            if self.step == self.steps {
+                store(self.to);
+                self.step = 0;
+                self.col += 2 * STRIP;
+                self.pair = self.b.pair(self.col, self.lanes);
+                self.to = self.to.wrapping_add(4 * STRIP * STRIP);
+            }
+        }
+    }
+}
+
+/// Where a finished tile goes, and what is done with it on the way.
+pub(crate) struct Finishing<'a> {
+    pub(crate) out: Out,
+    /// Of these columns.
+    pub(crate) bias: Option<&'a [f32]>,
+    /// Receives what the activation is applied to; rows as far apart as those of `out`.
+    pub(crate) before: Option<*mut f32>,
+    pub(crate) activation: Activation,
+    /// Written past the caches: rows are whole and begin at cache lines.
+    pub(crate) streamed: bool,
+}
+
+/// Writes sums as a tile of `C`.
+///
+/// # Safety
+/// The sums are written, and the places of the tile are this thread's. The machine has AVX-512.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
+pub(crate) unsafe fn finish(sums: &Sums, to: Finishing<'_>) {
+    let Out {
+        c,
+        ldc,
+        rows,
+        cols,
+        accumulate,
+    } = to.out;
+    let masks = [mask16(cols), mask16(cols.saturating_sub(STRIP))];
+    let bias = match to.bias {
+        // SAFETY: the masks cover the columns of the tile, which the bias has.
+        Some(bias) => unsafe {
+            [
+                _mm512_maskz_loadu_ps(masks[0], bias.as_ptr()),
+                _mm512_maskz_loadu_ps(masks[1], bias.as_ptr().wrapping_add(STRIP)),
+            ]
+        },
+        // Adding −0 changes nothing, not even the sign of a zero.
+        None => [_mm512_set1_ps(-0.0); 2],
+    };
+    for row in 0..rows {
+        for half in 0..2 {
+            let mask = masks[half];
+            let at = row * ldc + half * STRIP;
+            // SAFETY: the sums have 32 columns; the masks cover columns of the tile alone.
+            unsafe {
+                let mut value =
+                    _mm512_load_ps(sums.0.as_ptr().add(row * 2 * STRIP + half * STRIP).cast());
+                if accumulate {
+                    value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, c.wrapping_add(at)));
+                }
+                value = _mm512_add_ps(value, bias[half]);
+                if let Some(before) = to.before {
+                    _mm512_mask_storeu_ps(before.wrapping_add(at), mask, value);
+                }
+                value = activate(value, to.activation);
+                if to.streamed {
+                    _mm512_stream_ps(c.wrapping_add(at), value);
+                } else {
+                    _mm512_mask_storeu_ps(c.wrapping_add(at), mask, value);
+                }
+            }
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
+fn activate(value: __m512, activation: Activation) -> __m512 {
+    // SAFETY: both are 64 bytes of plain bits.
+    let mut lanes = unsafe { std::mem::transmute::<__m512, [f32; STRIP]>(value) };
+    match activation {
+        Activation::None => return value,
+        Activation::GeluTanh => lanes.iter_mut().for_each(|x| *x = gelu_tanh::<true>(*x)),
+        Activation::Silu => lanes.iter_mut().for_each(|x| *x = silu::<true>(*x)),
+    }
+    // SAFETY: as above.
+    unsafe { std::mem::transmute::<[f32; STRIP], __m512>(lanes) }
+}
+
+const fn mask16(count: usize) -> u16 {
+    if count >= 16 {
+        u16::MAX
+    } else {
+        (1 << count) - 1
     }
 }
 

@@ -123,6 +123,24 @@ pub(crate) fn product_of_columns(
     if m == 0 || n == 0 {
         return;
     }
+    #[cfg(target_arch = "x86_64")]
+    if engine == Engine::AmxBf16 {
+        let job = Product {
+            a,
+            m,
+            k,
+            n,
+            first,
+            all,
+            preactivation: epilogue.preactivation.take().map(Shared::new),
+            bias: epilogue.bias,
+            activation: epilogue.activation,
+            accumulate: epilogue.accumulate,
+            c: Shared::new(c),
+        };
+        super::amx_product::product(&job, b);
+        return;
+    }
     let cost = (m * n).saturating_mul(k.max(1)) >> engine.cost_shift();
     let mut packed;
     let b = match b {
@@ -230,6 +248,63 @@ pub(crate) fn product_of_columns(
     });
 }
 
+/// A product for [`super::amx_product`].
+#[cfg(target_arch = "x86_64")]
+pub(super) struct Product<'a> {
+    pub(super) a: &'a dyn Source,
+    pub(super) m: usize,
+    pub(super) k: usize,
+    pub(super) n: usize,
+    c: Shared<f32>,
+    /// The first column of `C` that is made.
+    first: usize,
+    /// Columns of `C`.
+    all: usize,
+    bias: Option<&'a [f32]>,
+    activation: Activation,
+    accumulate: bool,
+    preactivation: Option<Shared<f32>>,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Product<'_> {
+    /// Whether `C` is larger than `bytes` and made of whole cache lines.
+    pub(super) fn streams(&self, bytes: usize) -> bool {
+        let whole = (self.c.get() as usize).is_multiple_of(64)
+            && [self.first, self.all, self.n]
+                .iter()
+                .all(|columns| columns.is_multiple_of(STRIP));
+        whole && self.n.is_multiple_of(2 * STRIP) && self.m * self.n * size_of::<f32>() > bytes
+    }
+
+    /// What becomes of `rows × cols` sums from `(row, col)` on.
+    pub(super) fn finishing(
+        &self,
+        row: usize,
+        col: usize,
+        rows: usize,
+        cols: usize,
+        streamed: bool,
+    ) -> super::amx::Finishing<'_> {
+        let at = row * self.all + self.first + col;
+        super::amx::Finishing {
+            out: Out {
+                c: self.c.get().wrapping_add(at),
+                ldc: self.all,
+                rows,
+                cols,
+                accumulate: self.accumulate,
+            },
+            bias: self.bias.map(|bias| &bias[col..][..cols]),
+            before: self
+                .preactivation
+                .map(|before| before.get().wrapping_add(at)),
+            activation: self.activation,
+            streamed,
+        }
+    }
+}
+
 /// Columns of a part of `C` with `rows` rows that stays in the cache: whole groups of three strips, as the widest kernels take.
 fn part_cols(rows: usize, cols: usize) -> usize {
     (KEPT_OUTPUTS / rows.max(1))
@@ -239,7 +314,7 @@ fn part_cols(rows: usize, cols: usize) -> usize {
 
 /// Packed words that tasks only read.
 #[derive(Clone, Copy)]
-struct SharedWords(*const u32);
+pub(super) struct SharedWords(pub(super) *const u32);
 
 // SAFETY: the words are not written while tasks read them.
 unsafe impl Send for SharedWords {}
@@ -247,7 +322,7 @@ unsafe impl Send for SharedWords {}
 unsafe impl Sync for SharedWords {}
 
 impl SharedWords {
-    const fn get(self) -> *const u32 {
+    pub(super) const fn get(self) -> *const u32 {
         self.0
     }
 }

@@ -122,6 +122,14 @@ pub(crate) unsafe fn pack_lanes(
     dst: *mut u32,
     stride: usize,
 ) {
+    #[cfg(target_arch = "x86_64")]
+    if engine_is_512(engine)
+        && let Some(from) = source.direct(lane0, lanes, k0, len)
+    {
+        // SAFETY: the source has these elements, `dst` the room, and the machine the engine.
+        unsafe { pack_region(engine, from, lanes, len, Form::Lanes, dst, stride) };
+        return;
+    }
     let per_tile = STRIP * engine.per_word();
     let strips = lanes.div_ceil(STRIP);
     let tiles = engine.padded_words(len) / STRIP;
@@ -174,6 +182,15 @@ pub(crate) unsafe fn pack_rows(
         chunk,
         stride: panel * words,
     };
+    #[cfg(target_arch = "x86_64")]
+    if chunk == STRIP
+        && engine_is_512(engine)
+        && let Some(from) = source.direct(lane0, lanes, k0, len)
+    {
+        // SAFETY: as in `pack_lanes`; the rows of `dst` are rounded up to whole chunks.
+        unsafe { pack_region(engine, from, lanes, len, form, dst, STRIP * words) };
+        return;
+    }
     walk(
         source.lanes_first(),
         lanes.div_ceil(chunk),
@@ -198,6 +215,30 @@ const fn engine_is_512(engine: Engine) -> bool {
         engine,
         Engine::Avx512 | Engine::Avx512Bf16 | Engine::AmxBf16
     )
+}
+
+/// Packs `lanes × len` elements of a plain matrix, groups of 16 lanes `stride` words apart.
+///
+/// # Safety
+/// The machine has the engine, the source the elements, and `dst` the room.
+#[cfg(target_arch = "x86_64")]
+unsafe fn pack_region(
+    engine: Engine,
+    from: Direct,
+    lanes: usize,
+    len: usize,
+    form: Form,
+    dst: *mut u32,
+    stride: usize,
+) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        if engine.is_bf16() {
+            super::pack_avx512::region_bf16(from, lanes, len, form, dst, stride);
+        } else {
+            super::pack_avx512::region_f32(from, lanes, len, form, dst, stride);
+        }
+    }
 }
 
 /// How a tile is laid out.

@@ -12,11 +12,12 @@ use super::engine::STRIP;
 use super::pack::{Direct, Form};
 
 macro_rules! tile {
-    ($(#[$doc:meta])* $name:ident, $features:literal, $by_lane:ident, $by_word:ident, $per_word:literal) => {
+    ($(#[$doc:meta])* $name:ident, $region:ident, $features:literal, $by_lane:ident, $by_word:ident, $per_word:literal) => {
         $(#[$doc])*
         ///
         /// # Safety
         /// `from` has `lanes × len` elements, one of its strides is 1, and `dst` has room for the form.
+        #[inline]
         #[target_feature(enable = $features)]
         pub(super) unsafe fn $name(from: Direct, lanes: usize, len: usize, form: Form, dst: *mut u32) {
             // SAFETY: the callers' promise; vectors beyond the source are zero.
@@ -37,12 +38,49 @@ macro_rules! tile {
                 }
             }
         }
+
+        /// A whole region of such tiles: groups of 16 lanes lie `stride` words apart.
+        ///
+        /// # Safety
+        /// As above.
+        #[target_feature(enable = $features)]
+        pub(super) unsafe fn $region(from: Direct, lanes: usize, len: usize, form: Form, dst: *mut u32, stride: usize) {
+            const LEN: usize = STRIP * $per_word;
+            let tile_words = match form {
+                Form::Lanes => STRIP * STRIP,
+                Form::Rows { panel, .. } => panel * STRIP,
+            };
+            let (groups, tiles) = (lanes.div_ceil(STRIP), len.div_ceil(LEN));
+            let visit = |group: usize, tile: usize| {
+                let (lane, k) = (group * STRIP, tile * LEN);
+                let from = Direct {
+                    ptr: from.ptr.wrapping_add(lane * from.lane_stride + k * from.k_stride),
+                    ..from
+                };
+                let dst = dst.wrapping_add(group * stride + tile * tile_words);
+                // SAFETY: the tile lies inside the region.
+                unsafe {
+                    if lanes - lane >= STRIP && len - k >= LEN {
+                        $name(from, STRIP, LEN, form, dst);
+                    } else {
+                        $name(from, STRIP.min(lanes - lane), LEN.min(len - k), form, dst);
+                    }
+                }
+            };
+            // In the order in which the source lies in memory.
+            if from.k_stride == 1 {
+                (0..groups).for_each(|group| (0..tiles).for_each(|tile| visit(group, tile)));
+            } else {
+                (0..tiles).for_each(|tile| (0..groups).for_each(|group| visit(group, tile)));
+            }
+        }
     };
 }
 
 tile!(
     /// A tile of f32 words.
     tile_f32,
+    region_f32,
     "avx512f,avx512bw,avx512vl",
     lane_f32,
     word_f32,
@@ -52,6 +90,7 @@ tile!(
 tile!(
     /// A tile of bf16 pairs.
     tile_bf16,
+    region_bf16,
     "avx512f,avx512bw,avx512vl,avx512bf16",
     lane_bf16,
     word_bf16,
@@ -93,6 +132,8 @@ unsafe fn word_f32(from: Direct, i: usize, lanes: usize, _len: usize) -> __m512i
 unsafe fn lane_bf16(from: Direct, i: usize, len: usize) -> __m512i {
     let row = from.ptr.wrapping_add(i * from.lane_stride);
     let (low, high) = (mask16(len), mask16(len.saturating_sub(STRIP)));
+    ahead(row, AHEAD);
+    ahead(row, AHEAD + STRIP);
     // SAFETY: the masks cover elements that exist.
     let (a, b) = unsafe {
         (
@@ -124,6 +165,9 @@ unsafe fn word_bf16(from: Direct, i: usize, lanes: usize, len: usize) -> __m512i
         _mm512_permutexvar_epi16(_mm512_load_si512(PAIRS.0.as_ptr().cast()), apart)
     }
 }
+
+/// Elements ahead in a lane that are asked for: sixteen lanes at once are more streams than the processor follows well.
+const AHEAD: usize = 128;
 
 /// Asks for the same lanes of the next tile: their rows are too far apart for the processor to guess.
 #[inline(always)]

@@ -1,0 +1,21 @@
+//! Attention on tile registers: products a step at a time between the rows of the softmax, so that tiles and vectors work at once.
+
+mod forward;
+mod vector;
+
+pub(super) use forward::forward;
+
+use crate::cpu::gemm::Engine;
+use crate::cpu::gemm::amx::Lanes;
+use crate::cpu::gemm::engine::STRIP;
+
+const ENGINE: Engine = Engine::AmxBf16;
+
+/// Rows and columns of a block of scores.
+const TILE: usize = 2 * STRIP;
+
+/// The smallest even cut of `len` into pieces of at most `most`, in whole blocks.
+fn even(len: usize, most: usize) -> usize {
+    len.div_ceil(len.div_ceil(most).max(1))
+        .next_multiple_of(TILE)
+}
