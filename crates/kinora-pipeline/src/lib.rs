@@ -5,6 +5,7 @@
 //! a [`Reel`] shows given frames as they are beside those that were made, and a [`Session`] keeps finished windows. Nothing
 //! here knows which model family it drives.
 
+mod detail;
 mod error;
 mod frames;
 mod generate;

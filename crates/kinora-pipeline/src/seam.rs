@@ -2,14 +2,15 @@
 //!
 //! A given frame that goes through the autoencoder comes back a little lighter, darker or greyer. Where the given frame is shown as
 //! it is and its neighbour comes from the decoder, that difference would be seen as a flash. So it is measured where both are
-//! known, and added to the frames beside the seam, less and less with the distance. Only its low frequencies: detail would stand
-//! still while the picture moves.
+//! known, and added to the frames beside the seam, less and less with the distance: its low frequencies where they are, its
+//! [detail](crate::detail) where the picture has moved it.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use kinora_media::Frame;
 
 use crate::Error;
+use crate::detail::Detail;
 
 /// Cells of the grid on which the difference is measured, along the longer side of a frame.
 const CELLS: u32 = 12;
@@ -48,8 +49,8 @@ impl Seams {
         hand_over: &mut impl FnMut(usize, Frame) -> Result<(), Error>,
     ) -> Result<(), Error> {
         if let Some(given) = self.given.get(&place) {
-            let difference = Difference::between(given, &decoded);
-            self.measured.insert(place, difference);
+            self.measured
+                .insert(place, Difference::between(given, &decoded));
         }
         self.waiting.push_back((place, decoded));
         while let Some((front, _)) = self.waiting.front() {
@@ -98,8 +99,10 @@ impl Seams {
         for (_, weight) in &mut sides {
             *weight /= sum.max(1.0);
         }
+        let decoded = frame.clone();
         for (difference, weight) in sides {
             difference.add_to(&mut frame, weight);
+            difference.add_detail(&decoded, &mut frame, weight);
         }
         let last = before.map(|(at, _)| *at);
         self.measured.retain(|at, _| Some(*at) >= last);
@@ -117,12 +120,13 @@ fn fade(distance: usize, reach: usize) -> f32 {
     }
 }
 
-/// Low frequencies of what one frame is more than another, in levels of 255.
+/// What one frame is more than another.
 struct Difference {
     columns: usize,
     rows: usize,
-    /// `[rows, columns, 3]`
+    /// Its low frequencies in levels of 255, `[rows, columns, 3]`.
     cells: Vec<f32>,
+    detail: Option<Detail>,
 }
 
 impl Difference {
@@ -153,14 +157,30 @@ impl Difference {
                 *sum /= count.max(1.0);
             }
         }
-        Self {
+        let mut low = Self {
             columns,
             rows,
             cells: sums,
+            detail: None,
+        };
+        let mut corrected = decoded.clone();
+        low.add_to(&mut corrected, 1.0);
+        low.detail = Some(Detail::between(given, &corrected, decoded));
+        low
+    }
+
+    /// Adds the detail of what `decoded` shows to `frame`, times `weight`.
+    fn add_detail(&self, decoded: &Frame, frame: &mut Frame, weight: f32) {
+        let Some(detail) = &self.detail else { return };
+        let more = detail.in_frame(decoded);
+        for (value, more) in frame.pixels_mut().iter_mut().zip(more) {
+            *value = (f32::from(*value) + more * weight)
+                .round()
+                .clamp(0.0, 255.0) as u8;
         }
     }
 
-    /// Adds it, times `weight`, bilinearly between the middles of the cells.
+    /// Adds the low frequencies, times `weight`, bilinearly between the middles of the cells.
     fn add_to(&self, frame: &mut Frame, weight: f32) {
         let (width, height) = frame.size();
         let across = Places::new(width, self.columns);
@@ -258,12 +278,14 @@ mod tests {
     }
 
     #[test]
-    fn detail_is_left_alone() {
+    fn a_frame_that_shows_the_same_becomes_the_given_one() {
         let stripes =
             Frame::from_fn(24, 16, |x, _| [if x % 2 == 0 { 90 } else { 110 }; 3]).unwrap();
         let difference = Difference::between(&stripes, &grey(100));
         let mut frame = grey(100);
         difference.add_to(&mut frame, 1.0);
-        assert_eq!(frame, grey(100));
+        assert_eq!(frame, grey(100), "stripes are no low frequency");
+        difference.add_detail(&grey(100), &mut frame, 1.0);
+        assert_eq!(frame, stripes);
     }
 }

@@ -154,13 +154,18 @@ pub fn load(path: &Path, device: &Device) -> Result<(Autoencoder, AutoencoderCon
     Ok((optimizer.averaged(model), config.model))
 }
 
-/// Absolute plus squared error of the decoded clip. The decoder sees slightly noisy latents, as the
-/// denoiser will give it.
+/// Absolute plus squared error of the decoded clip. The decoder sees latents as the denoiser will give it: some nearly clean,
+/// some with errors that differ from patch to patch, so it learns to look at a patch's neighbours too.
 fn loss(model: &Autoencoder, patches: Tensor<5>, latent_noise: f32) -> Tensor<1> {
     let patches = Tensor::from_inner(patches);
     let latents = model.encode_tokens(patches.clone());
-    let noise = Distribution::Normal(0.0, f64::from(latent_noise));
-    let latents = latents.clone() + latents.random_like(noise);
+    let mut per_clip = [1; 5];
+    per_clip[0] = latents.dims()[0];
+    let device = latents.device();
+    let most = Distribution::Uniform(0.0, f64::from(latent_noise));
+    let level = Tensor::<5>::random(per_clip, most, &device);
+    let noise = latents.random_like(Distribution::Normal(0.0, 1.0)) * level;
+    let latents = latents + noise;
     let difference = model.decode_tokens(latents) - model.unpatchify(patches);
     difference.clone().abs().mean() + difference.square().mean() * 4.0
 }

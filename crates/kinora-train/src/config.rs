@@ -50,7 +50,7 @@ pub struct AutoencoderRun {
     pub basis_patches: usize,
     /// Latents are divided by their deviation to this power: 0 keeps the eigenvalues, 1 whitens.
     pub whitening: f32,
-    /// Deviation of the noise on the latents that the decoder learns from.
+    /// Largest deviation of the noise on the latents that the decoder learns from; each clip draws its own from 0 on.
     pub latent_noise: f32,
 }
 

@@ -355,7 +355,10 @@ impl Mini {
         shown.unwrap_or_else(|| {
             let channels = self.config().autoencoder.latent_channels;
             let [frames, rows, columns] = grid;
-            self.uncovered(Tensor::zeros([1, channels, frames, rows, columns], &self.device))
+            self.uncovered(Tensor::zeros(
+                [1, channels, frames, rows, columns],
+                &self.device,
+            ))
         })
     }
 
