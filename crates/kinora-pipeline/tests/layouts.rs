@@ -12,7 +12,7 @@ use kinora_pipeline::tasks::{
     Change, Look, Revision, bridge, frames_after, frames_before, stills, survey,
 };
 use kinora_pipeline::{
-    Error, Film, Fit, Mask, Piece, Progress, Rates, Reel, Region, Sampling, Session, Take,
+    Beside, Error, Film, Fit, Mask, Piece, Progress, Rates, Reel, Region, Sampling, Session, Take,
     Timeline, latent_frames, make, sessions,
 };
 
@@ -69,6 +69,7 @@ fn take(layout: Timeline, frames: usize, seams: BTreeMap<usize, Frame>) -> Take<
         layout: Box::new(layout),
         frames,
         seams,
+        beside: Beside::default(),
         joined: false,
     }
 }

@@ -87,7 +87,7 @@ fn make<M: VideoModel>(model: &M, asked: Asked, run: Run<'_>) -> Result<()> {
     interrupt::check()?;
 
     let plan = Plan::new(&request, about)?;
-    let task = request.task.recipe()?;
+    let task = request.task_recipe()?;
     let mut kept = keep::open(&mut request, &plan, about, &task)?;
     if let Some(note) = &request.note {
         progress.note(global, note);
