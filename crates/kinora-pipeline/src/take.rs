@@ -182,8 +182,9 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
         if let Some(session) = &mut self.session {
             session.begin(steps.len());
             for (number, steps) in steps.iter_mut().enumerate() {
-                if session.has(number) {
-                    *steps = 0;
+                match session.has(number) {
+                    true => *steps = 0,
+                    false => *steps -= session.steps_of(number).min(*steps),
                 }
             }
         }
@@ -358,14 +359,30 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
             negative: texts.1.as_ref(),
             sampling: &placed.take.sampling,
         };
-        let sampled = sample(self.model, &request, self.device, || {
+        let partway = match &self.session {
+            Some(session) => session.partway(number, self.device)?,
+            None => None,
+        };
+        let (session, on_progress) = (&mut self.session, &mut self.on_progress);
+        let sampled = sample(self.model, &request, self.device, partway, |partway| {
             tally.steps += 1;
             let progress = Progress::Sampling {
                 done: tally.steps,
                 total: tally.all_steps,
             };
-            go_on(&mut self.on_progress, progress)
+            let goes_on = go_on(on_progress, progress);
+            if let Some(session) = session {
+                session.keep(number, partway, goes_on.is_err())?;
+            }
+            goes_on
         })?;
+        let sampled = match (sampled, &self.session) {
+            (Some(sampled), _) => sampled,
+            (None, Some(session)) => return Err(session.damaged()),
+            (None, None) => {
+                unreachable!("without a session a window is sampled from its beginning")
+            }
+        };
         let first = span.makes.start - span.sees.start;
         let made = sampled.narrow(2, first, span.makes.len());
         if let Some(session) = &mut self.session {

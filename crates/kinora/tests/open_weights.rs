@@ -389,6 +389,89 @@ fn given_pictures_are_animated() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_run_that_was_killed_while_it_denoised_goes_on_there_and_gives_the_same_file() {
+    use std::process::{Command as Process, Stdio};
+    use std::time::{Duration, Instant};
+
+    let home = tempdir().unwrap();
+    pictures(&home);
+    for (model, sampler) in [("wan-i2v", "unipc"), ("wan-vace", "dpm++")] {
+        let model = golden().join("..").join(model).display().to_string();
+        let sampling = [
+            "--sampler",
+            sampler,
+            "--steps",
+            "60",
+            "--seed",
+            "3",
+            "--model",
+            &model,
+        ];
+        let command = [
+            "generate",
+            "a fox",
+            "--image",
+            "first.png",
+            "--seconds",
+            "0.5",
+            "--force",
+        ];
+        let cut = ["-o", "cut.mp4", "--save-every", "0"];
+        let mut child = Process::new(assert_cmd::cargo::cargo_bin("kinora"))
+            .current_dir(home.path())
+            .env("XDG_DATA_HOME", home.path().join("data"))
+            .args(command)
+            .args(sampling)
+            .args(cut)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        let sessions = home.path().join("data/kinora/sessions");
+        let is_kept = || {
+            let folders = fs::read_dir(&sessions).into_iter().flatten().flatten();
+            folders
+                .map(|folder| folder.path().join("denoising.safetensors"))
+                .any(|state| state.is_file())
+        };
+        while !is_kept() {
+            assert!(
+                begun.elapsed() < Duration::from_secs(120),
+                "nothing was kept"
+            );
+            assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let output = kinora(&home).args(["resume", "--json"]).output().unwrap();
+        let listed: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(listed[0]["steps"].as_u64() > Some(0), "{listed}");
+        assert_eq!(listed[0]["windows"], 0);
+        assert!(!home.path().join("cut.mp4").exists());
+
+        kinora(&home)
+            .args(command)
+            .args(sampling)
+            .args(cut)
+            .assert()
+            .success()
+            .stderr(contains("going on with session").and(contains("finished step")));
+        kinora(&home)
+            .args(command)
+            .args(sampling)
+            .args(["-o", "whole.mp4"])
+            .assert()
+            .success()
+            .stderr(contains("going on").not());
+        let bytes = |name: &str| fs::read(home.path().join(name)).unwrap();
+        assert!(bytes("cut.mp4") == bytes("whole.mp4"), "{sampler}");
+        fs::remove_file(home.path().join("cut.mp4")).unwrap();
+    }
+}
+
 #[test]
 fn clips_are_filled_and_follow_reference_pictures() {
     let home = tempdir().unwrap();

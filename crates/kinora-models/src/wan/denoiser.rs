@@ -13,7 +13,7 @@ use crate::Error;
 /// A transformer, with or without a branch that sees what is given.
 #[derive(Debug)]
 pub(super) enum Denoiser {
-    Plain(Transformer),
+    Plain(Box<Transformer>),
     Vace(Box<VaceTransformer>),
 }
 
@@ -40,7 +40,8 @@ impl Denoiser {
             }
             _ => {
                 let config = &folder.transformer;
-                Transformer::from_checkpoint(&weights, config, device, precision).map(Self::Plain)
+                Transformer::from_checkpoint(&weights, config, device, precision)
+                    .map(|transformer| Self::Plain(Box::new(transformer)))
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What is to be made: names chosen, defaults filled in, the place for the output proven.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use kinora_media::{FrameRate, Quality, SinkOptions, open_sink};
@@ -52,6 +53,8 @@ pub(crate) struct Request {
     pub(crate) seed_is_drawn: bool,
     pub(crate) device: DeviceChoice,
     pub(crate) session_dir: Option<PathBuf>,
+    /// How long a window is denoised before its state is kept.
+    pub(crate) save_every: Duration,
     /// The session that is to be gone on with.
     pub(crate) session: Option<String>,
     pub(crate) json: bool,
@@ -373,6 +376,7 @@ impl Request {
             loras: make.parts.lora,
             device: make.device,
             session_dir: make.session_dir,
+            save_every: Duration::from_secs_f64(make.save_every),
             session: make.session,
             json: make.json,
         };
