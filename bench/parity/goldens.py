@@ -135,6 +135,16 @@ def image_encoders(root):
     golden.case("pictures", n.run_image, n.image_inputs(model, 2))
 
 
+def pictures(root):
+    """What CLIP's preprocessor makes of pictures of several shapes."""
+    cases = {}
+    for i, size in enumerate([(37, 61), (80, 24), (14, 14), (9, 11), (60, 97)]):
+        given = n.pixels(140 + i, size)[0]
+        made = n.image_processor(14)(images=n.picture(given), return_tensors="pt").pixel_values
+        cases[f"{i}.picture"], cases[f"{i}.prepared"] = given, made.contiguous()
+    save_file(cases, root / "clip/prepared.pictures")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=pathlib.Path, default=ROOT)
@@ -144,5 +154,6 @@ if __name__ == "__main__":
     autoencoders(root)
     text_encoders(root)
     image_encoders(root)
+    pictures(root)
     size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
     print(f"{size // 1024} KiB in {root}")

@@ -2,7 +2,8 @@
 
 import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel, WanVACETransformer3DModel
-from transformers import CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5EncoderModel
+from PIL import Image
+from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5EncoderModel
 
 
 def randomise(model, dtype):
@@ -52,6 +53,24 @@ def image_encoder(seed, dtype=torch.float16, **sizes):
         hidden_act="gelu",
     )  # fmt: skip
     return randomise(CLIPVisionModel(CLIPVisionConfig(**{**defaults, **sizes})), dtype)
+
+
+def image_processor(size):
+    return CLIPImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
+
+
+def pixels(seed, size, count=1):
+    """Smooth pictures in 8 bits, `[count, height, width, 3]`: noise alone would be lost in the image encoder's pixels."""
+    height, width = size
+    torch.manual_seed(seed)
+    coarse = torch.rand(count, 3, 5, 7)
+    fine = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bicubic").clamp(0, 1)
+    fine = (fine + 0.1 * torch.rand(count, 3, height, width)).clamp(0, 1)
+    return (fine * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def picture(values):
+    return Image.fromarray(values.numpy())
 
 
 @torch.no_grad()

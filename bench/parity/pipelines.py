@@ -14,7 +14,7 @@ import tempfile
 
 import networks as n
 import torch
-from diffusers import UniPCMultistepScheduler, WanImageToVideoPipeline, WanPipeline
+from diffusers import UniPCMultistepScheduler, WanImageToVideoPipeline, WanPipeline, WanVACEPipeline
 from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 from diffusers.utils import is_ftfy_available
 from safetensors.torch import load_file, save_file
@@ -63,10 +63,11 @@ def tokenizer():
 
 
 def parts(seed, z_dim, words, vae, **transformer):
+    sizes = dict(in_channels=z_dim, out_channels=z_dim, num_layers=1)
     return dict(
         tokenizer=words,
         text_encoder=n.text_encoder(seed, F16, vocab_size=len(words), d_model=8, d_ff=12, num_layers=1),
-        transformer=n.transformer(seed + 1, F16, in_channels=z_dim, out_channels=z_dim, num_layers=1, **transformer),
+        transformer=n.transformer(seed + 1, F16, **{**sizes, **transformer}),
         vae=n.autoencoder(
             seed + 2, F16, z_dim=z_dim, latents_mean=[0.1 * i - 0.2 for i in range(z_dim)],
             latents_std=[1.5 - 0.2 * i for i in range(z_dim)], **vae,
@@ -105,6 +106,12 @@ def clip(pipeline, size, frames, guidance, **inputs):
         num_inference_steps=STEPS, latents=noise(latents), output_type="np", **inputs,
     ).frames[0]  # fmt: skip
     return (torch.tensor(video) * 255).round().to(torch.uint8).contiguous()
+
+
+def see(seed):
+    """An image encoder and what prepares pictures for it."""
+    encoder = n.image_encoder(seed, F16)
+    return dict(image_encoder=encoder, image_processor=n.image_processor(encoder.config.image_size))
 
 
 def unipc(shift):
@@ -146,6 +153,86 @@ def write(root):
         "picture": (picture[0].permute(1, 2, 0) * 255).round().to(torch.uint8).contiguous(),
     }
     save_file(cases, root / "wan-ti2v/clips.case")
+    write_pictures(root, words, old)
+    write_vace(root, words, old)
+
+
+def write_pictures(root, words, vae):
+    """I2V of Wan 2.1, first and last frame, and I2V of Wan 2.2: the latents, a mask of 4 frames, the latents of the pictures."""
+    size = (32, 48)
+    first, last = n.pixels(60, size)[0], n.pixels(61, size)[0]
+    beside = dict(in_channels=4 + 4 + 4, out_channels=4)
+    eyes = dict(image_dim=16, added_kv_proj_dim=24)
+    given = {"first": first, "last": last}
+
+    components = parts(62, 4, words, vae, **beside, **eyes)
+    pipeline = WanImageToVideoPipeline(scheduler=unipc(3.0), **components, **see(63))
+    save(pipeline, root / "wan-i2v")
+    guided = clip(pipeline, size, 9, 5.0, image=n.picture(first))
+    save_file({**given, "guided": guided}, root / "wan-i2v/clips.case")
+
+    components = parts(64, 4, words, vae, pos_embed_seq_len=2 * (1 + 3 * 3), **beside, **eyes)
+    pipeline = WanImageToVideoPipeline(scheduler=unipc(5.0), **components, **see(65))
+    save(pipeline, root / "wan-flf2v")
+    guided = clip(pipeline, size, 9, 5.0, image=n.picture(first), last_image=n.picture(last))
+    save_file({**given, "guided": guided}, root / "wan-flf2v/clips.case")
+
+    second = n.transformer(100, F16, num_layers=1, **beside)
+    pipeline = WanImageToVideoPipeline(
+        scheduler=unipc(5.0), transformer_2=second, boundary_ratio=0.9, **parts(98, 4, words, vae, **beside)
+    )
+    save(pipeline, root / "wan-i2v-a14b")
+    cases = {
+        "first": clip(pipeline, size, 9, 3.5, image=n.picture(first)),
+        "both": clip(pipeline, size, 5, 3.5, image=n.picture(first), last_image=n.picture(last)),
+    }
+    cases = {f"clip.{name}": made for name, made in cases.items()}
+    save_file({**given, **cases}, root / "wan-i2v-a14b/clips.case")
+
+
+def write_vace(root, words, vae):
+    size, frames = (32, 48), 9
+    vace = dict(vace_layers=[0, 1], vace_in_channels=2 * 4 + 8 * 8, num_layers=2)
+    pipeline = WanVACEPipeline(scheduler=unipc(3.0), **parts(80, 4, words, vae, **vace))
+    save(pipeline, root / "wan-vace")
+    given, reference = n.pixels(82, size, frames), n.pixels(83, size)[0]
+    # Frames of which nothing is known are grey, and all of them is made.
+    known = torch.zeros(frames, dtype=torch.bool)
+    known[:2] = known[-1:] = True
+    box = torch.zeros(size, dtype=torch.bool)
+    box[5:27, 10:40] = True
+
+    def control(made):
+        """`made`: `[frames, height, width]`, true where it is made."""
+        return dict(mask=made.float()[None, :, None].expand(1, -1, 3, -1, -1).contiguous())
+
+    def video(values):
+        return values.permute(0, 3, 1, 2)[None].contiguous()
+
+    whole = (~known)[:, None, None].expand(frames, *size)
+    filled = torch.where(known[:, None, None, None], given.float() / 255, torch.tensor(0.5))
+    region = box[None].expand(frames, *size)
+    references = dict(reference_images=[n.picture(reference), n.picture(given[4])])
+    count = len(references["reference_images"])
+    cases = {
+        "words": vace_clip(pipeline, size, frames),
+        "filled": vace_clip(pipeline, size, frames, video=video(filled), **control(whole)),
+        "region": vace_clip(pipeline, size, frames, video=video(given.float() / 255), **control(region)),
+        "references": vace_clip(pipeline, size, 5, references=count, **references),
+    }
+    cases = {f"clip.{name}": made for name, made in cases.items()}
+    inputs = {"given": given, "reference": reference, "known": known.to(torch.uint8), "box": box.to(torch.uint8)}
+    save_file({**inputs, **cases}, root / "wan-vace/clips.case")
+
+
+def vace_clip(pipeline, size, frames, references=0, **inputs):
+    height, width = size
+    latents = noise((1, 4, references + 1 + (frames - 1) // 4, height // 8, width // 8))
+    made = pipeline(
+        prompt=PROMPT, negative_prompt=NEGATIVE, height=height, width=width, num_frames=frames, guidance_scale=5.0,
+        num_inference_steps=STEPS, latents=latents, output_type="np", **inputs,
+    ).frames[0]  # fmt: skip
+    return (torch.tensor(made) * 255).round().to(torch.uint8).contiguous()
 
 
 if __name__ == "__main__":

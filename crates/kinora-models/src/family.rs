@@ -57,6 +57,43 @@ pub enum KnownFrames {
     First,
     /// Any, each at its own noise level.
     Any,
+    /// These. They are shown to the model beside the latents, all of which it makes: [`VideoModel::show`].
+    Shown(Shown),
+}
+
+/// Given frames that a model sees beside the latents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// The first, without which it makes nothing.
+    First,
+    /// The first, without which it makes nothing, and the last where there is one.
+    FirstAndMaybeLast,
+    /// The first and the last, without which it makes nothing.
+    FirstAndLast,
+    /// Any, whole or in a region, and pictures of what is to be seen.
+    Any,
+}
+
+/// A frame that is given beside the latents.
+#[derive(Debug, Clone)]
+pub struct GivenFrame {
+    /// `[1, 3, 1, height, width]`, −1 to 1.
+    pub picture: Tensor<5>,
+    /// Where it is made anew, `[1, 1, 1, height, width]`: 1 is to be made, 0 stays. `None` where all of it stays.
+    pub made: Option<Tensor<5>>,
+}
+
+/// What is given of a clip beside its latents.
+pub struct GivenClip<'a> {
+    /// Pixels, `[width, height]`.
+    pub size: [usize; 2],
+    /// Frames of the clip: as many as its latent frames hold.
+    pub frames: usize,
+    /// The given frame at a place, if there is one.
+    pub frame: &'a dyn Fn(usize) -> Option<GivenFrame>,
+    /// Pictures of what is to be seen, `[1, 3, 1, height, width]`. Each has a latent frame of its own before those of the
+    /// clip, of which nothing is shown.
+    pub references: Vec<Tensor<5>>,
 }
 
 /// The settings at which a model was made to be used.
@@ -105,7 +142,7 @@ pub struct ClipShape {
 /// What one stage of the work holds in memory at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StageMemory {
-    /// Name of the stage: `text`, `sampling` or `decode`.
+    /// Name of the stage, such as `text`, `sampling` or `decode`.
     pub stage: &'static str,
     /// Bytes of weights.
     pub weights: u64,
@@ -167,6 +204,17 @@ pub trait VideoModel {
     ) -> Result<Self::Text, Error> {
         let _ = (prompt, clip, given);
         Ok(text)
+    }
+
+    /// Shows what is given of a clip beside its latents to a model that takes it so ([`KnownFrames::Shown`]), before the
+    /// first window is sampled. `texts` are all texts that its windows will be asked with. By default nothing is looked at.
+    ///
+    /// # Errors
+    ///
+    /// A size or frames that the model does not take, and weights that cannot be read.
+    fn show(&self, texts: &mut [&mut Self::Text], given: &GivenClip<'_>) -> Result<(), Error> {
+        let _ = (texts, given);
+        Ok(())
     }
 
     /// Velocity of the rectified flow, `noise − latents`, shaped as the latents.

@@ -12,5 +12,6 @@ pub mod weights;
 
 pub use error::{Error, TensorProblems};
 pub use family::{
-    ClipShape, Defaults, Description, KnownFrames, Sizes, StageMemory, VideoModel, Window,
+    ClipShape, Defaults, Description, GivenClip, GivenFrame, KnownFrames, Shown, Sizes,
+    StageMemory, VideoModel, Window,
 };

@@ -1,6 +1,8 @@
 //! Modules to and from safetensors, by the names of their fields.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
@@ -8,6 +10,7 @@ use burn::tensor::{Tensor, TensorData};
 use half::bf16;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::Error;
@@ -203,6 +206,37 @@ pub fn from_bytes(bytes: &[u8]) -> Result<(TensorMap, HashMap<String, String>), 
     }
     let metadata = header.metadata().clone().unwrap_or_default();
     Ok((tensors, metadata))
+}
+
+/// Metadata of a safetensors file, of which nothing else is read.
+///
+/// # Errors
+///
+/// [`Error::Read`], and [`Error::Format`] where the header is damaged.
+pub fn metadata(path: &Path) -> Result<HashMap<String, String>, Error> {
+    /// Larger than the header of any file that this program writes.
+    const LARGEST_HEADER: u64 = 16 << 20;
+    #[derive(Deserialize)]
+    struct Header {
+        #[serde(rename = "__metadata__", default)]
+        metadata: HashMap<String, String>,
+    }
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let mut length = [0; 8];
+        file.read_exact(&mut length)?;
+        let length = u64::from_le_bytes(length).min(LARGEST_HEADER);
+        let mut header = Vec::new();
+        file.take(length).read_to_end(&mut header)?;
+        Ok(header)
+    };
+    let header = read().map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let header: Header = serde_json::from_slice(&header)
+        .map_err(|error| Error::Format(format!("{}: {error}", path.display())))?;
+    Ok(header.metadata)
 }
 
 /// Writes `bytes` under a temporary name beside `path` and renames: readers see the old file or the

@@ -10,7 +10,7 @@ use kinora_models::VideoModel;
 use crate::reel::Reel;
 use crate::session::Session;
 use crate::take::{Take, Work};
-use crate::{Error, Sampling, Timeline};
+use crate::{Beside, Error, Sampling, Timeline};
 
 /// What to make from a prompt.
 #[derive(Debug, Clone)]
@@ -109,6 +109,7 @@ pub fn generate<M: VideoModel>(
         layout: Box::new(timeline.unwrap_or_else(free)),
         frames: request.frames,
         seams: BTreeMap::new(),
+        beside: Beside::default(),
         joined: false,
     };
     let work = Work {

@@ -5,6 +5,7 @@
 //! a [`Reel`] shows given frames as they are beside those that were made, and a [`Session`] keeps finished windows. Nothing
 //! here knows which model family it drives.
 
+mod beside;
 mod detail;
 mod error;
 mod frames;
@@ -21,6 +22,7 @@ pub mod tasks;
 mod timeline;
 mod window;
 
+pub use beside::{Beside, Shown, reference};
 pub use error::Error;
 pub use frames::{frames_from_tensor, tensor_from_frames};
 pub use generate::{Film, Generation, Progress, Report, StageTimes, generate, latent_frames, make};

@@ -57,6 +57,25 @@ impl Painted {
         Tensor::from_data(TensorData::new(values, [1, 1, 1, rows, columns]), device)
     }
 
+    /// Whether each pixel of a frame of this size, row by row, is white, be it in part.
+    pub(crate) fn pixels(&self, [columns, rows]: [usize; 2]) -> Vec<bool> {
+        let [width, height] = self.size.map(|side| side as usize);
+        let part = |index: usize, from: usize, to: usize| {
+            let first = index * from / to;
+            first..((index + 1) * from / to).max(first + 1)
+        };
+        let is_white = |column: usize, row: usize| {
+            part(row, height, rows).any(|y| {
+                let pixels = part(column, width, columns);
+                self.white[y * width + pixels.start..y * width + pixels.end].contains(&true)
+            })
+        };
+        (0..rows)
+            .flat_map(|row| (0..columns).map(move |column| (column, row)))
+            .map(|(column, row)| is_white(column, row))
+            .collect()
+    }
+
     /// How much of the made frame is seen at each pixel: all of it deep in the white, nothing outside.
     fn opacity(&self, size: [u32; 2]) -> Result<Vec<f32>, Error> {
         let [width, height] = self.size;
@@ -228,5 +247,14 @@ mod tests {
         };
         assert_eq!(values([1, 2]), [0.0, 1.0]);
         assert_eq!(values([1, 3]), [0.0, 1.0, 1.0]);
+        assert_eq!(half().pixels([3, 1]), [false, true, true]);
+        // Larger than the mask.
+        let large = half().pixels([192, 2]);
+        assert!(
+            large
+                .iter()
+                .enumerate()
+                .all(|(i, white)| *white == (i % 192 >= 96))
+        );
     }
 }

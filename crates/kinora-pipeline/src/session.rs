@@ -1,22 +1,37 @@
-//! Sessions: finished windows on disk, so that work that was cut off goes on where it was.
+//! Sessions: finished windows on disk, and how far the next one is, so that work that was cut off goes on where it was.
 //!
 //! A session is a folder, named by a hash of all that decides the latents of a clip. It holds what the caller needs to find the
-//! work again (`session.json`) and a file for each finished window. Each appears whole or not at all. A lock keeps two processes from
-//! working on one session; it ends with the process, however that ends.
+//! work again (`session.json`), a file for each finished window, and, of expensive ones, the sampler's state within the window that is
+//! being made (`denoising.safetensors`). Each appears whole or not at all. A lock keeps two processes from working on one session; it
+//! ends with the process, however that ends.
 
 use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kinora_models::weights::{self, Storage, TensorMap, Values};
+use kinora_sampling::History;
 
 use crate::Error;
+use crate::window::Partway;
 
 const ABOUT: &str = "session.json";
 const LOCK: &str = "lock";
 const LATENTS: &str = "latents";
+/// The window that is being made.
+const DENOISING: &str = "denoising.safetensors";
+/// What its metadata say.
+const WINDOW: &str = "window";
+const STEPS: &str = "steps";
+/// Of each latent frame's solver its steps and how many tensors it remembers, such as `3/2`.
+const SOLVERS: &str = "solvers";
+/// Of a known frame.
+const NO_SOLVER: &str = "-";
+/// How long a window is denoised before its state is kept where nothing is said.
+const KEPT_EVERY: Duration = Duration::from_secs(30);
 
 /// Finished windows of one clip.
 #[derive(Debug)]
@@ -26,6 +41,11 @@ pub struct Session {
     /// Held as long as the session is open.
     lock: File,
     finished: Vec<bool>,
+    /// Window and steps of the state within a window.
+    begun: Option<(usize, usize)>,
+    /// How long a window is denoised before its state is kept.
+    kept_every: Duration,
+    last_kept: Instant,
 }
 
 /// A session that stands on disk.
@@ -37,6 +57,8 @@ pub struct Found {
     pub about: String,
     /// Finished windows.
     pub windows: usize,
+    /// Finished steps of the next window.
+    pub steps: usize,
     /// Whether a process works on it.
     pub is_open: bool,
 }
@@ -72,7 +94,20 @@ impl Session {
             about: about.into(),
             lock,
             finished: Vec::new(),
+            begun: None,
+            kept_every: KEPT_EVERY,
+            last_kept: Instant::now(),
         })
+    }
+
+    /// The same session, which keeps the state within a window after so much work on it.
+    pub fn keeping_every(self, kept_every: Duration) -> Self {
+        Self { kept_every, ..self }
+    }
+
+    /// Finished steps of the window that is being made.
+    pub fn steps(&self) -> usize {
+        begun_in(&self.folder).map_or(0, |(_, steps)| steps)
     }
 
     /// Finished windows.
@@ -85,6 +120,108 @@ impl Session {
         self.finished = (0..windows)
             .map(|number| self.window_file(number).is_file())
             .collect();
+        self.begun = begun_in(&self.folder);
+        self.last_kept = Instant::now();
+    }
+
+    /// Steps of window `number` that were done at the beginning.
+    pub(crate) fn steps_of(&self, number: usize) -> usize {
+        match self.begun {
+            Some((window, steps)) if window == number => steps,
+            _ => 0,
+        }
+    }
+
+    /// How far window `number` was denoised, if it was begun.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SessionDamaged`] where that cannot be read.
+    pub(crate) fn partway(&self, number: usize, device: &Device) -> Result<Option<Partway>, Error> {
+        if self.steps_of(number) == 0 {
+            return Ok(None);
+        }
+        let bytes = fs::read(self.folder.join(DENOISING)).map_err(failed(&self.folder))?;
+        let (mut tensors, metadata) = weights::from_bytes(&bytes).map_err(|_| self.damaged())?;
+        let mut tensor = |name: &str| {
+            let values = tensors.remove(name)?;
+            let shape = <[usize; 5]>::try_from(values.shape).ok()?;
+            Some(Tensor::from_data(
+                TensorData::new(values.data, shape),
+                device,
+            ))
+        };
+        let mut read = || {
+            let mut histories = Vec::new();
+            for (frame, solver) in metadata.get(SOLVERS)?.split(' ').enumerate() {
+                if solver == NO_SOLVER {
+                    histories.push(None);
+                    continue;
+                }
+                let (steps, count) = solver.split_once('/')?;
+                let tensors =
+                    (0..count.parse().ok()?).map(|index| tensor(&history_name(frame, index)));
+                histories.push(Some(History {
+                    steps: steps.parse().ok()?,
+                    tensors: tensors.collect::<Option<_>>()?,
+                }));
+            }
+            Some(Partway {
+                steps: self.steps_of(number),
+                latents: tensor(LATENTS)?,
+                histories,
+            })
+        };
+        match read() {
+            Some(partway) => Ok(Some(partway)),
+            None => Err(self.damaged()),
+        }
+    }
+
+    /// Keeps how far window `number` is, if enough was done since it was kept last, or `at_once`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Session`] where it cannot be written.
+    pub(crate) fn keep(
+        &mut self,
+        number: usize,
+        partway: &Partway,
+        at_once: bool,
+    ) -> Result<(), Error> {
+        if !at_once && self.last_kept.elapsed() < self.kept_every {
+            return Ok(());
+        }
+        let mut tensors = TensorMap::from([(LATENTS.to_owned(), values_of(&partway.latents))]);
+        let mut solvers = Vec::new();
+        for (frame, history) in partway.histories.iter().enumerate() {
+            solvers.push(match history {
+                Some(history) => format!("{}/{}", history.steps, history.tensors.len()),
+                None => NO_SOLVER.to_owned(),
+            });
+            for (index, tensor) in history.iter().flat_map(|h| &h.tensors).enumerate() {
+                tensors.insert(history_name(frame, index), values_of(tensor));
+            }
+        }
+        let metadata = HashMap::from([
+            (WINDOW.to_owned(), number.to_string()),
+            (STEPS.to_owned(), partway.steps.to_string()),
+            (SOLVERS.to_owned(), solvers.join(" ")),
+        ]);
+        self.write_about()?;
+        let bytes = weights::to_bytes(&tensors, metadata, |_| Storage::F32)?;
+        write_durably(&self.folder.join(DENOISING), &bytes)?;
+        self.last_kept = Instant::now();
+        Ok(())
+    }
+
+    /// # Errors
+    ///
+    /// Made of what a session holds and should not.
+    pub(crate) fn damaged(&self) -> Error {
+        Error::SessionDamaged {
+            folder: self.folder.clone(),
+        }
     }
 
     /// Whether window `number` was finished at the beginning.
@@ -103,14 +240,11 @@ impl Session {
         shape: [usize; 5],
         device: &Device,
     ) -> Result<Tensor<5>, Error> {
-        let damaged = || Error::SessionDamaged {
-            folder: self.folder.clone(),
-        };
         let bytes = fs::read(self.window_file(number)).map_err(failed(&self.folder))?;
-        let (mut tensors, _) = weights::from_bytes(&bytes).map_err(|_| damaged())?;
-        let values = tensors.remove(LATENTS).ok_or_else(damaged)?;
+        let (mut tensors, _) = weights::from_bytes(&bytes).map_err(|_| self.damaged())?;
+        let values = tensors.remove(LATENTS).ok_or_else(|| self.damaged())?;
         if values.shape != shape {
-            return Err(damaged());
+            return Err(self.damaged());
         }
         Ok(Tensor::from_data(
             TensorData::new(values.data, shape),
@@ -124,17 +258,22 @@ impl Session {
     ///
     /// [`Error::Session`] where they cannot be written.
     pub(crate) fn save(&mut self, number: usize, latents: &Tensor<5>) -> Result<(), Error> {
-        let about = self.folder.join(ABOUT);
-        if !about.is_file() {
-            write_durably(&about, self.about.as_bytes())?;
-        }
-        let values = Values {
-            shape: latents.dims().to_vec(),
-            data: latents.to_data().try_into_vec().expect("latents are f32"),
-        };
-        let tensors = TensorMap::from([(LATENTS.to_owned(), values)]);
+        self.write_about()?;
+        let tensors = TensorMap::from([(LATENTS.to_owned(), values_of(latents))]);
         let bytes = weights::to_bytes(&tensors, HashMap::new(), |_| Storage::F32)?;
-        write_durably(&self.window_file(number), &bytes)
+        write_durably(&self.window_file(number), &bytes)?;
+        // A state that outlives its window is passed by.
+        let _ = fs::remove_file(self.folder.join(DENOISING));
+        self.last_kept = Instant::now();
+        Ok(())
+    }
+
+    fn write_about(&self) -> Result<(), Error> {
+        let about = self.folder.join(ABOUT);
+        match about.is_file() {
+            true => Ok(()),
+            false => write_durably(&about, self.about.as_bytes()),
+        }
     }
 
     /// Removes it: the clip is finished, or nothing of it is worth keeping.
@@ -150,11 +289,11 @@ impl Session {
     }
 
     fn window_file(&self, number: usize) -> PathBuf {
-        self.folder.join(format!("window-{number:05}.safetensors"))
+        self.folder.join(window_name(number))
     }
 }
 
-/// All sessions in the folder `sessions` that hold a finished window, by id.
+/// All sessions in the folder `sessions` that hold something to go on from, by id.
 ///
 /// # Errors
 ///
@@ -176,6 +315,7 @@ pub fn sessions(sessions: &Path) -> Result<Vec<Found>, Error> {
                 id: id.to_owned(),
                 about,
                 windows: finished_windows(&folder),
+                steps: begun_in(&folder).map_or(0, |(_, steps)| steps),
                 is_open,
             });
         }
@@ -197,6 +337,30 @@ fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         let _ = fs::remove_file(&temporary);
         failed(path)(error)
     })
+}
+
+fn values_of(tensor: &Tensor<5>) -> Values {
+    Values {
+        shape: tensor.dims().to_vec(),
+        data: tensor.to_data().try_into_vec().expect("latents are f32"),
+    }
+}
+
+fn history_name(frame: usize, index: usize) -> String {
+    format!("{frame}.{index}")
+}
+
+/// Number and finished steps of the window that was being made; a damaged file is told of when it is used.
+fn begun_in(folder: &Path) -> Option<(usize, usize)> {
+    let metadata = weights::metadata(&folder.join(DENOISING)).ok()?;
+    let number = |name: &str| metadata.get(name)?.parse::<usize>().ok();
+    let window = number(WINDOW)?;
+    let is_made = folder.join(window_name(window)).is_file();
+    (!is_made).then_some((window, number(STEPS)?))
+}
+
+fn window_name(number: usize) -> String {
+    format!("window-{number:05}.safetensors")
 }
 
 fn finished_windows(folder: &Path) -> usize {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 use kinora_media::Frame;
-use kinora_models::{ClipShape, Description, VideoModel};
+use kinora_models::{ClipShape, Description, KnownFrames, VideoModel};
 
 use crate::frames::frames_from_tensor;
 use crate::generate::{Progress, Report, StageTimes};
@@ -15,7 +15,7 @@ use crate::seam::Seams;
 use crate::session::Session;
 use crate::timeline::Kind;
 use crate::window::{WindowRequest, sample};
-use crate::{Error, LatentFrame, Layout, Sampling};
+use crate::{Beside, Error, LatentFrame, Layout, Sampling};
 
 /// Latent frames over which made frames take over the light of given ones beside them.
 const SEAM_LATENT_FRAMES: usize = 2;
@@ -34,6 +34,8 @@ pub struct Take<'a> {
     pub frames: usize,
     /// Given frames of the model's size that stand beside made ones, by their place in the take.
     pub seams: BTreeMap<usize, Frame>,
+    /// What is shown to the model beside the latents.
+    pub beside: Beside,
     /// Whether it goes on from the take before, as one shot turns into the next. Then its first latent frame holds as many
     /// frames as every other.
     pub joined: bool,
@@ -49,10 +51,12 @@ impl Take<'_> {
     }
 }
 
-/// A take with the latent frames of the take before that it goes on from.
+/// A take with latent frames before its own: those of the take before that it goes on from, or one for each picture that is
+/// shown of what is to be seen.
 struct Placed<'a> {
     take: Take<'a>,
     lead: usize,
+    lead_kind: Kind,
     spans: Vec<Span>,
     /// Whether nothing is sampled after it.
     is_last: bool,
@@ -62,20 +66,21 @@ impl<'a> Placed<'a> {
     fn all(takes: Vec<Take<'a>>, about: &Description) -> Vec<Self> {
         let mut before = 0;
         let place = |take: Take<'a>| {
-            let lead = if take.joined {
-                about.overlap.min(before)
-            } else {
-                0
+            let references = take.beside.references.len();
+            let (lead, lead_kind) = match take.joined {
+                true => (about.overlap.min(before), Kind::Known),
+                false => (references, Kind::Free),
             };
             before = lead + take.layout.len();
             let is_known = |index| take.layout.kind(index) == Kind::Known;
-            let known: Vec<bool> = std::iter::repeat_n(true, lead)
+            let known: Vec<bool> = std::iter::repeat_n(lead_kind == Kind::Known, lead)
                 .chain((0..take.layout.len()).map(is_known))
                 .collect();
             Self {
                 take,
                 lead,
-                spans: order(&known, about.window, about.overlap),
+                lead_kind,
+                spans: order(&known, about.window + references, about.overlap),
                 is_last: false,
             }
         };
@@ -89,7 +94,7 @@ impl<'a> Placed<'a> {
     fn kind(&self, index: usize) -> Kind {
         match index.checked_sub(self.lead) {
             Some(index) => self.take.layout.kind(index),
-            None => Kind::Known,
+            None => self.lead_kind,
         }
     }
 
@@ -166,7 +171,7 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
             return Err(Error::EmptyTimeline);
         }
         for take in &takes {
-            limits::check(about, &*take.layout, take.frames)?;
+            limits::check(about, take)?;
         }
         let all_frames = takes.iter().map(|take| take.frames).sum();
         let takes = Placed::all(takes, about);
@@ -177,8 +182,9 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
         if let Some(session) = &mut self.session {
             session.begin(steps.len());
             for (number, steps) in steps.iter_mut().enumerate() {
-                if session.has(number) {
-                    *steps = 0;
+                match session.has(number) {
+                    true => *steps = 0,
+                    false => *steps -= session.steps_of(number).min(*steps),
                 }
             }
         }
@@ -236,7 +242,20 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
         let take = &placed.take;
         let is_guided = take.sampling.guidance != 1.0;
         let negative = is_guided.then(|| self.model.encode_text(take.negative));
-        Ok((positive, negative.transpose()?))
+        let mut negative = negative.transpose()?;
+        let about = self.model.description();
+        if let KnownFrames::Shown(_) = about.known_frames {
+            let frames = 1 + (take.layout.len() - 1) * about.temporal_stride;
+            let mut texts: Vec<&mut M::Text> = Some(&mut positive)
+                .into_iter()
+                .chain(&mut negative)
+                .collect();
+            take.beside
+                .with_clip(self.size, frames, self.device, |given| {
+                    self.model.show(&mut texts, given)
+                })?;
+        }
+        Ok((positive, negative))
     }
 
     fn take(
@@ -246,11 +265,8 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
         tally: &mut Tally,
         on_frame: &mut impl FnMut(usize, Frame) -> Result<(), Error>,
     ) -> Result<Thread<M::DecodeState>, Error> {
-        self.report(Progress::EncodingText)?;
-        let clock = Instant::now();
-        let texts = self.texts(&mut placed)?;
-        tally.times.text += clock.elapsed();
-
+        // Encoded when the first window asks for them.
+        let mut texts = None;
         let (total, overlap) = (placed.len(), self.model.description().overlap);
         let mut decoding = Decoding {
             next: placed.lead,
@@ -260,7 +276,10 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
                 false => M::DecodeState::default(),
             },
         };
-        let skipped = before.latents.len() - placed.lead;
+        let skipped = match placed.take.joined {
+            true => before.latents.len() - placed.lead,
+            false => before.latents.len(),
+        };
         let mut latents: BTreeMap<usize, Tensor<5>> = before
             .latents
             .into_iter()
@@ -269,7 +288,7 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
             .collect();
         let spans = std::mem::take(&mut placed.spans);
         for (i, span) in spans.iter().enumerate() {
-            let made = self.window(&mut placed, span, &latents, &texts, tally)?;
+            let made = self.window(&mut placed, span, &latents, &mut texts, tally)?;
             if placed.is_last && i + 1 == spans.len() {
                 self.model.end_sampling();
             }
@@ -299,7 +318,7 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
         placed: &mut Placed<'_>,
         span: &Span,
         latents: &BTreeMap<usize, Tensor<5>>,
-        texts: &Texts<M::Text>,
+        texts: &mut Option<Texts<M::Text>>,
         tally: &mut Tally,
     ) -> Result<Tensor<5>, Error> {
         let number = tally.windows;
@@ -314,10 +333,21 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
             shape[2] = span.makes.len();
             return session.load(number, shape, self.device);
         }
+        let texts = match texts {
+            Some(texts) => texts,
+            none => {
+                self.report(Progress::EncodingText)?;
+                let clock = Instant::now();
+                let encoded = self.texts(placed)?;
+                tally.times.text += clock.elapsed();
+                none.insert(encoded)
+            }
+        };
         let clock = Instant::now();
         let lead = placed.lead;
         let frame = |index| match latents.get(&index) {
             Some(latents) => Ok(LatentFrame::Known(latents.clone())),
+            None if index < lead => Ok(LatentFrame::Free),
             None => placed.take.layout.latent_frame(index - lead),
         };
         let frames: Vec<LatentFrame> = span.sees.clone().map(frame).collect::<Result<_, _>>()?;
@@ -329,14 +359,30 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
             negative: texts.1.as_ref(),
             sampling: &placed.take.sampling,
         };
-        let sampled = sample(self.model, &request, self.device, || {
+        let partway = match &self.session {
+            Some(session) => session.partway(number, self.device)?,
+            None => None,
+        };
+        let (session, on_progress) = (&mut self.session, &mut self.on_progress);
+        let sampled = sample(self.model, &request, self.device, partway, |partway| {
             tally.steps += 1;
             let progress = Progress::Sampling {
                 done: tally.steps,
                 total: tally.all_steps,
             };
-            go_on(&mut self.on_progress, progress)
+            let goes_on = go_on(on_progress, progress);
+            if let Some(session) = session {
+                session.keep(number, partway, goes_on.is_err())?;
+            }
+            goes_on
         })?;
+        let sampled = match (sampled, &self.session) {
+            (Some(sampled), _) => sampled,
+            (None, Some(session)) => return Err(session.damaged()),
+            (None, None) => {
+                unreachable!("without a session a window is sampled from its beginning")
+            }
+        };
         let first = span.makes.start - span.sees.start;
         let made = sampled.narrow(2, first, span.makes.len());
         if let Some(session) = &mut self.session {

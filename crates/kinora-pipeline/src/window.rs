@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kinora_models::{VideoModel, Window};
-use kinora_sampling::{Levels, Sampler, Solver, guide, shift};
+use kinora_sampling::{History, Levels, Sampler, Solver, guide, shift};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -153,15 +153,19 @@ struct Track {
     strength: f32,
     /// The first step that changes the frame, and what follows it.
     solver: Option<(usize, Solver<5>)>,
+    /// Of the solver.
+    sigmas: Vec<f32>,
     kept: Option<Kept>,
 }
 
 impl Track {
     fn new(start: Start, levels: &Levels, sampler: Sampler) -> Self {
-        let way = levels.from_strength(start.strength);
+        let (first, sigmas) = levels.from_strength(start.strength).unzip();
+        let sigmas = sigmas.unwrap_or_default();
         Self {
             strength: start.strength,
-            solver: way.map(|(step, sigmas)| (step, Solver::new(sampler, &sigmas))),
+            solver: first.map(|step| (step, Solver::new(sampler, &sigmas))),
+            sigmas,
             kept: start.kept,
         }
     }
@@ -208,69 +212,163 @@ fn source(frames: &[LatentFrame]) -> Option<Tensor<5>> {
     latents.map(|latents| Tensor::cat(latents, 2))
 }
 
-/// Denoises a window. `on_step` is told after each step and may stop the work.
+/// How far a window is denoised: all that its other steps depend on.
+#[derive(Debug, Clone)]
+pub(crate) struct Partway {
+    /// Steps that are done.
+    pub(crate) steps: usize,
+    /// `[1, channels, frames, height, width]`
+    pub(crate) latents: Tensor<5>,
+    /// Of each frame what its solver remembers; `None` for known ones.
+    pub(crate) histories: Vec<Option<History<5>>>,
+}
+
+/// Denoises a window, from its beginning or from where it was cut off. `on_step` is told after each step how far it is, and
+/// may stop the work. `None` where `partway` is of another window.
 ///
 /// # Errors
 ///
-/// [`Error::Stopped`] where `on_step` asks for it, [`Error::NotANumber`], and what the model refuses.
+/// What `on_step` returns, [`Error::NotANumber`], and what the model refuses.
 pub(crate) fn sample<M: VideoModel>(
     model: &M,
     request: &WindowRequest<'_, M::Text>,
     device: &Device,
-    mut on_step: impl FnMut() -> Result<(), Error>,
-) -> Result<Tensor<5>, Error> {
-    let sampling = request.sampling;
-    let start = |(i, frame): (usize, &LatentFrame)| {
-        let index = request.first_latent_frame + i;
-        Start::of(frame, || {
-            noise(request.frame_shape, sampling.seed, index, device)
-        })
+    partway: Option<Partway>,
+    mut on_step: impl FnMut(&Partway) -> Result<(), Error>,
+) -> Result<Option<Tensor<5>>, Error> {
+    let Some(mut denoising) = Denoising::new(request, device, partway) else {
+        return Ok(None);
     };
-    let starts: Vec<Start> = request.frames.iter().enumerate().map(start).collect();
-    let mut x = Tensor::cat(
-        starts.iter().map(|start| start.latents.clone()).collect(),
-        2,
-    );
-    let source = source(request.frames);
-    let strongest = starts.iter().map(|s| s.strength).fold(0.0, f32::max);
-    let levels = sampling.levels(strongest);
-    let mut tracks: Vec<Track> = starts
-        .into_iter()
-        .map(|start| Track::new(start, &levels, sampling.sampler))
-        .collect();
-
-    for step in 0..levels.steps() {
-        let timesteps: Vec<f32> = tracks
-            .iter()
-            .map(|track| track.timestep(&levels, step))
-            .collect();
-        let window = |source| Window {
-            latents: x.clone(),
-            timesteps: &timesteps,
-            first_latent_frame: request.first_latent_frame,
-            source,
-        };
-        let mut velocity = model.velocity(window(source.as_ref()), request.positive)?;
-        if let Some(negative) = request.negative {
-            // Guidance leads away from what neither words nor source ask for.
-            let negative = model.velocity(window(None), negative)?;
-            velocity = guide(velocity, negative, sampling.guidance);
-        }
-        let moved = tracks.iter_mut().enumerate().map(|(i, track)| {
-            let part = |x: &Tensor<5>| x.clone().narrow(2, i, 1);
-            track.step(&levels, step, part(&x), part(&velocity))
-        });
-        x = Tensor::cat(moved.collect(), 2);
-        on_step()?;
+    while denoising.step < denoising.levels.steps() {
+        denoising.advance(model, request)?;
+        on_step(&denoising.partway())?;
     }
+    let x = denoising.x;
     let finite = x.clone().abs().max().into_scalar::<f32>().is_finite()
         && !x.clone().sum().into_scalar::<f32>().is_nan();
     if finite {
-        Ok(x)
+        Ok(Some(x))
     } else {
         Err(Error::NotANumber {
             latent_frame: request.first_latent_frame,
         })
+    }
+}
+
+/// A window that is being denoised.
+struct Denoising {
+    x: Tensor<5>,
+    source: Option<Tensor<5>>,
+    levels: Levels,
+    tracks: Vec<Track>,
+    /// The next one.
+    step: usize,
+}
+
+impl Denoising {
+    fn new<T>(
+        request: &WindowRequest<'_, T>,
+        device: &Device,
+        partway: Option<Partway>,
+    ) -> Option<Self> {
+        let sampling = request.sampling;
+        let start = |(i, frame): (usize, &LatentFrame)| {
+            let index = request.first_latent_frame + i;
+            Start::of(frame, || {
+                noise(request.frame_shape, sampling.seed, index, device)
+            })
+        };
+        let starts: Vec<Start> = request.frames.iter().enumerate().map(start).collect();
+        let x = Tensor::cat(
+            starts.iter().map(|start| start.latents.clone()).collect(),
+            2,
+        );
+        let strongest = starts.iter().map(|s| s.strength).fold(0.0, f32::max);
+        let levels = sampling.levels(strongest);
+        let tracks = starts
+            .into_iter()
+            .map(|start| Track::new(start, &levels, sampling.sampler));
+        let mut denoising = Self {
+            x,
+            source: source(request.frames),
+            tracks: tracks.collect(),
+            levels,
+            step: 0,
+        };
+        if let Some(partway) = partway {
+            denoising.resume(sampling.sampler, partway)?;
+        }
+        Some(denoising)
+    }
+
+    /// Goes on where it was cut off.
+    fn resume(&mut self, sampler: Sampler, partway: Partway) -> Option<()> {
+        let is_whole = partway.steps <= self.levels.steps()
+            && partway.latents.dims() == self.x.dims()
+            && partway.histories.len() == self.tracks.len();
+        if !is_whole {
+            return None;
+        }
+        for (track, history) in self.tracks.iter_mut().zip(partway.histories) {
+            match (&mut track.solver, history) {
+                (None, None) => {}
+                (Some((_, solver)), Some(history)) => {
+                    *solver = Solver::resume(sampler, &track.sigmas, history)?;
+                }
+                _ => return None,
+            }
+        }
+        self.x = partway.latents;
+        self.step = partway.steps;
+        Some(())
+    }
+
+    fn partway(&self) -> Partway {
+        let history = |track: &Track| track.solver.as_ref().map(|(_, solver)| solver.history());
+        Partway {
+            steps: self.step,
+            latents: self.x.clone(),
+            histories: self.tracks.iter().map(history).collect(),
+        }
+    }
+
+    /// The next step.
+    fn advance<M: VideoModel>(
+        &mut self,
+        model: &M,
+        request: &WindowRequest<'_, M::Text>,
+    ) -> Result<(), Error> {
+        let (levels, step) = (&self.levels, self.step);
+        let timesteps: Vec<f32> = self
+            .tracks
+            .iter()
+            .map(|track| track.timestep(levels, step))
+            .collect();
+        let velocity = |text: &M::Text, source: Option<&Tensor<5>>| {
+            let window = Window {
+                latents: self.x.clone(),
+                timesteps: &timesteps,
+                first_latent_frame: request.first_latent_frame,
+                source,
+            };
+            model.velocity(window, text)
+        };
+        let positive = velocity(request.positive, self.source.as_ref())?;
+        // Guidance leads away from what neither words nor source ask for.
+        let velocity = match request.negative {
+            None => positive,
+            Some(negative) => {
+                let negative = velocity(negative, None)?;
+                guide(positive, negative, request.sampling.guidance)
+            }
+        };
+        let moved = self.tracks.iter_mut().enumerate().map(|(i, track)| {
+            let part = |x: &Tensor<5>| x.clone().narrow(2, i, 1);
+            track.step(levels, step, part(&self.x), part(&velocity))
+        });
+        self.x = Tensor::cat(moved.collect(), 2);
+        self.step += 1;
+        Ok(())
     }
 }
 

@@ -12,9 +12,10 @@ use kinora_pipeline::tasks::{
     Change, Look, Revision, bridge, frames_after, frames_before, stills, survey,
 };
 use kinora_pipeline::{
-    Error, Film, Fit, Mask, Piece, Progress, Rates, Reel, Region, Sampling, Session, Take,
+    Beside, Error, Film, Fit, Mask, Piece, Progress, Rates, Reel, Region, Sampling, Session, Take,
     Timeline, latent_frames, make, sessions,
 };
+use kinora_sampling::Sampler;
 
 const SIZE: [usize; 2] = [32, 16];
 
@@ -28,7 +29,7 @@ fn rates() -> Rates {
 
 fn sampling() -> Sampling {
     Sampling {
-        sampler: kinora_sampling::Sampler::Euler,
+        sampler: Sampler::Euler,
         seed: 7,
         steps: 6,
         guidance: 1.0,
@@ -69,6 +70,7 @@ fn take(layout: Timeline, frames: usize, seams: BTreeMap<usize, Frame>) -> Take<
         layout: Box::new(layout),
         frames,
         seams,
+        beside: Beside::default(),
         joined: false,
     }
 }
@@ -419,13 +421,10 @@ fn work_that_was_cut_off_goes_on_and_gives_the_same_frames() {
         let (stopped, calls) = run_in_session(folder.path(), stop);
         assert!(matches!(stopped, Err(Error::Stopped)));
         assert_eq!(calls, stopped_at);
-        // What was in the middle of a window is lost, the windows before are kept.
-        let windows = stopped_at / 6 - usize::from(stopped_at % 6 == 0);
+        // Ctrl-C keeps the step that was done last.
+        let (windows, steps) = ((stopped_at - 1) / 6, (stopped_at - 1) % 6 + 1);
         let found = sessions(folder.path()).unwrap();
-        assert_eq!(
-            found.iter().map(|found| found.windows).sum::<usize>(),
-            windows
-        );
+        assert_eq!((found[0].windows, found[0].steps), (windows, steps));
 
         let mut totals = Vec::new();
         let (resumed, calls) = run_in_session(folder.path(), |progress| {
@@ -435,11 +434,90 @@ fn work_that_was_cut_off_goes_on_and_gives_the_same_frames() {
             false
         });
         assert_eq!(resumed.unwrap(), whole);
-        assert_eq!(calls, 30 - 6 * windows);
+        assert_eq!(calls, 30 - stopped_at);
         assert!(
             totals.iter().all(|&total| total == calls),
             "what is done is not counted again"
         );
+    }
+}
+
+/// What a kill leaves is the state of some step before: from each of them the same frames come.
+#[test]
+fn every_kept_step_leads_to_the_same_frames() {
+    for sampler in Sampler::ALL {
+        let make_in = |folder: &std::path::Path, on_step: &mut dyn FnMut(usize)| {
+            let session = Session::open(folder, "a-clip", "{}").unwrap();
+            let mut session = session.keeping_every(std::time::Duration::ZERO);
+            let mut film = shots();
+            for take in &mut film.takes {
+                take.sampling.sampler = sampler;
+            }
+            let mut shown = Vec::new();
+            let session = Some(&mut session);
+            let on_progress = |progress| {
+                if let Progress::Sampling { done, .. } = progress {
+                    on_step(done);
+                }
+                true
+            };
+            make(
+                &Straight::new(),
+                film,
+                &Device::flex(),
+                session,
+                on_progress,
+                |frame| {
+                    shown.push(frame.clone());
+                    Ok(())
+                },
+            )
+            .unwrap();
+            shown
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let states = tempfile::tempdir().unwrap();
+        let state = |step: usize| states.path().join(step.to_string());
+        let kept = folder.path().join("a-clip");
+        let whole = make_in(folder.path(), &mut |step| {
+            // As it was before this step was kept.
+            let copy = state(step);
+            std::fs::create_dir_all(&copy).unwrap();
+            for entry in std::fs::read_dir(&kept).unwrap() {
+                let path = entry.unwrap().path();
+                std::fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
+            }
+        });
+        for step in [2, 5, 9, 30] {
+            let again = tempfile::tempdir().unwrap();
+            std::fs::rename(state(step), again.path().join("a-clip")).unwrap();
+            let mut steps = 0;
+            let resumed = make_in(again.path(), &mut |_| steps += 1);
+            assert!(resumed == whole, "{sampler} from step {step}");
+            assert_eq!(steps, 31 - step, "{sampler}");
+        }
+    }
+}
+
+#[test]
+fn a_state_of_another_window_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let stop = |progress| matches!(progress, Progress::Sampling { done: 3, .. });
+    let (stopped, _) = run_in_session(folder.path(), stop);
+    assert!(matches!(stopped, Err(Error::Stopped)));
+    let file = folder.path().join("a-clip/denoising.safetensors");
+    let bytes = std::fs::read(&file).unwrap();
+    for (from, to) in [("3/0 3/0", "3/0 9/0"), ("latents", "latentz")] {
+        let position = bytes
+            .windows(from.len())
+            .position(|part| part == from.as_bytes())
+            .unwrap();
+        let mut other = bytes.clone();
+        other[position..position + from.len()].copy_from_slice(to.as_bytes());
+        std::fs::write(&file, other).unwrap();
+        let (made, _) = run_in_session(folder.path(), |_| false);
+        let error = made.unwrap_err();
+        assert!(matches!(error, Error::SessionDamaged { .. }), "{error}");
     }
 }
 

@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor};
 use kinora_kernels::Precision;
 use kinora_media::Frame;
+use kinora_media::FrameRate;
 use kinora_models::wan::{Folder, PromptTokenizer, WanModel};
 use kinora_models::weights::from_bytes;
 use kinora_models::{Error as ModelError, KnownFrames, Sizes, VideoModel};
+use kinora_pipeline::tasks::{bridge, stills};
 use kinora_pipeline::{
-    Error, Generation, LatentFrame, Sampling, Timeline, generate, tensor_from_frames,
+    Beside, Error, Film, Fit, Generation, LatentFrame, Piece, Rates, Reel, Sampling, Shown, Take,
+    Timeline, generate, latent_frames, tensor_from_frames,
 };
 use kinora_sampling::Sampler;
 
@@ -81,6 +84,64 @@ fn make(
     Ok(made)
 }
 
+/// All frames of a clip that is made with something beside the latents.
+fn make_beside(
+    model: &WanModel,
+    request: &Generation<'_>,
+    beside: Beside,
+) -> Result<Vec<Frame>, Error> {
+    let [width, height] = request.size.map(|side| side as u32);
+    let fps = FrameRate::whole(16).unwrap();
+    let rates = Rates {
+        model: fps,
+        file: fps,
+    };
+    let piece = Piece::Made {
+        places: 0..request.frames,
+        frames: request.frames as u64,
+        over: None,
+    };
+    let film = Film {
+        size: request.size,
+        takes: vec![Take {
+            prompt: request.prompt,
+            negative: request.negative,
+            sampling: request.sampling.clone(),
+            layout: Box::new(Timeline::free(latent_frames(request.frames, 4))),
+            frames: request.frames,
+            seams: BTreeMap::new(),
+            beside,
+            joined: false,
+        }],
+        reel: Reel::new([width, height], rates, Fit::Stretch, vec![piece]),
+    };
+    let mut made = Vec::new();
+    let device = Device::flex();
+    kinora_pipeline::make(
+        model,
+        film,
+        &device,
+        None,
+        |_| true,
+        |frame| {
+            made.push(frame.clone());
+            Ok(())
+        },
+    )?;
+    Ok(made)
+}
+
+/// Pictures of a golden file at the ends of a clip of `frames`, as the task lays them out.
+fn ends(model: &WanModel, frames: usize, pictures: &[(usize, &Frame)]) -> Beside {
+    let pictures: Vec<(usize, Frame)> = pictures
+        .iter()
+        .map(|(place, picture)| (*place, (*picture).clone()))
+        .collect();
+    let laid = stills(model, frames, &pictures, &Device::flex()).unwrap();
+    assert_eq!(laid.seams.len(), pictures.len());
+    laid.beside
+}
+
 /// Each pixel within one level of upstream's.
 #[track_caller]
 fn check(made: &[Frame], upstream: &[Frame]) {
@@ -124,6 +185,188 @@ fn clips_from_words_and_a_picture_are_as_upstream() {
     let timeline = Timeline::new(latent_frames);
     let made = make(&model, &request([64, 32], 9, 5.0, 5.0), Some(timeline)).unwrap();
     check(&made, &clip("wan-ti2v", "animated"));
+}
+
+#[test]
+fn clips_from_a_first_picture_are_as_upstream() {
+    let model = model("wan-i2v");
+    let first = &clip("wan-i2v", "first")[0];
+    let request = request([48, 32], 9, 5.0, 3.0);
+    let made = make_beside(&model, &request, ends(&model, 9, &[(0, first)])).unwrap();
+    check(&made, &clip("wan-i2v", "guided"));
+    let last = &clip("wan-i2v", "last")[0];
+    let other = make_beside(&model, &request, ends(&model, 9, &[(0, last)])).unwrap();
+    assert_ne!(made, other);
+}
+
+#[test]
+fn clips_from_a_first_and_a_last_picture_are_as_upstream() {
+    let model = model("wan-flf2v");
+    let [first, last] = ["first", "last"].map(|name| clip("wan-flf2v", name)[0].clone());
+    let request = request([48, 32], 9, 5.0, 5.0);
+    let beside = ends(&model, 9, &[(0, &first), (8, &last)]);
+    let made = make_beside(&model, &request, beside).unwrap();
+    check(&made, &clip("wan-flf2v", "guided"));
+}
+
+#[test]
+fn two_experts_animate_pictures_as_upstream() {
+    let model = model("wan-i2v-a14b");
+    assert_eq!(model.folder().boundary, Some(0.9));
+    let [first, last] = ["first", "last"].map(|name| clip("wan-i2v-a14b", name)[0].clone());
+    let made = make_beside(
+        &model,
+        &request([48, 32], 9, 3.5, 5.0),
+        ends(&model, 9, &[(0, &first)]),
+    );
+    check(&made.unwrap(), &clip("wan-i2v-a14b", "clip.first"));
+    let made = make_beside(
+        &model,
+        &request([48, 32], 5, 3.5, 5.0),
+        ends(&model, 5, &[(0, &first), (4, &last)]),
+    );
+    check(&made.unwrap(), &clip("wan-i2v-a14b", "clip.both"));
+}
+
+#[test]
+fn clips_with_masks_are_filled_as_upstream() {
+    let name = "wan-vace";
+    let model = model(name);
+    let request = |frames| request([48, 32], frames, 5.0, 3.0);
+    let made = make_beside(&model, &request(9), Beside::default()).unwrap();
+    check(&made, &clip(name, "clip.words"));
+
+    let given = clip(name, "given");
+    let known = [0, 1, 8].map(|place| (place, Shown::from(given[place].clone())));
+    let beside = Beside {
+        frames: known.into(),
+        references: Vec::new(),
+    };
+    let made = make_beside(&model, &request(9), beside).unwrap();
+    check(&made, &clip(name, "clip.filled"));
+
+    let inside = |x: usize, y: usize| (5..27).contains(&y) && (10..40).contains(&x);
+    let made: Vec<bool> = (0..32 * 48).map(|i| inside(i % 48, i / 48)).collect();
+    let shown = |picture: &Frame| Shown {
+        picture: picture.clone(),
+        made: Some(made.clone()),
+    };
+    let beside = Beside {
+        frames: given.iter().map(shown).enumerate().collect(),
+        references: Vec::new(),
+    };
+    let region = make_beside(&model, &request(9), beside).unwrap();
+    check(&region, &clip(name, "clip.region"));
+
+    let beside = Beside {
+        frames: BTreeMap::new(),
+        references: vec![clip(name, "reference")[0].clone(), given[4].clone()],
+    };
+    let made = make_beside(&model, &request(5), beside).unwrap();
+    check(&made, &clip(name, "clip.references"));
+}
+
+#[test]
+fn pictures_that_a_model_needs_or_cannot_take_are_refused_before_anything_is_loaded() {
+    let picture = Frame::filled(48, 32, [90, 120, 60]).unwrap();
+    let device = Device::flex();
+    let laid = |name: &str, pictures: &[usize]| {
+        let pictures: Vec<(usize, Frame)> = pictures
+            .iter()
+            .map(|place| (*place, picture.clone()))
+            .collect();
+        stills(&model(name), 9, &pictures, &device)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    };
+    for (name, pictures, reason) in [
+        ("wan-i2v", &[0, 8][..], "their first picture: it needs one"),
+        ("wan-i2v", &[3], "their first picture: it needs one"),
+        ("wan-flf2v", &[0], "it needs both"),
+        ("wan-flf2v", &[0, 4, 8], "it needs both"),
+        ("wan-i2v-a14b", &[8], "it needs the first"),
+        ("wan-i2v-a14b", &[0, 4], "it needs the first"),
+        ("wan-t2v", &[0], "from words alone"),
+        ("wan-ti2v", &[0, 8], "no others"),
+    ] {
+        let error = laid(name, pictures).unwrap_err();
+        assert!(error.contains(reason), "{name}: {error}");
+        assert!(
+            error.contains("Wan-AI/Wan2.1-VACE-1.3B-diffusers"),
+            "{error}"
+        );
+    }
+    for (name, pictures) in [
+        ("wan-i2v", &[0][..]),
+        ("wan-flf2v", &[0, 8]),
+        ("wan-i2v-a14b", &[0]),
+        ("wan-i2v-a14b", &[0, 8]),
+        ("wan-vace", &[2, 3, 7]),
+    ] {
+        laid(name, pictures).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    let alone = make_beside(
+        &model("wan-i2v"),
+        &request([48, 32], 5, 1.0, 3.0),
+        Beside::default(),
+    );
+    let error = alone.unwrap_err().to_string();
+    assert!(error.contains("words alone"), "{error}");
+    let reference = Beside {
+        references: vec![picture],
+        ..Beside::default()
+    };
+    let shown = make_beside(
+        &model("wan-t2v"),
+        &request([48, 32], 5, 1.0, 3.0),
+        reference,
+    );
+    let error = shown.unwrap_err().to_string();
+    assert!(error.contains("cannot be shown pictures"), "{error}");
+}
+
+/// Joints stand at their exact places, and what is given goes on to the end of the last latent frame.
+#[test]
+fn clips_are_continued_with_what_a_model_sees() {
+    let frames = |level: u8| -> Vec<Frame> {
+        (0..30)
+            .map(|i| Frame::filled(48, 32, [level + i, 0, 0]).unwrap())
+            .collect()
+    };
+    let (before, after) = (frames(0), frames(100));
+    let laid = |name: &str, before: &[Frame], made, after: &[Frame]| {
+        bridge(&model(name), before, made, after, &Device::flex())
+    };
+    let red = |beside: &Beside| -> Vec<(usize, u8)> {
+        let frames = beside.frames.iter();
+        frames
+            .map(|(place, shown)| (*place, shown.picture.pixels()[0]))
+            .collect()
+    };
+    let extended = laid("wan-i2v", &before, 7, &[]).unwrap();
+    assert_eq!(red(&extended.beside), [(0, 29)]);
+    assert_eq!((extended.made_from, extended.frames), (1, 8));
+    let joined = laid("wan-flf2v", &before, 6, &after).unwrap();
+    assert_eq!(red(&joined.beside), [(0, 29), (7, 100), (8, 101)]);
+    assert_eq!(joined.seams.keys().copied().collect::<Vec<_>>(), [0, 7]);
+    let filled = laid("wan-vace", &before, 10, &after).unwrap();
+    let places: Vec<usize> = filled.beside.frames.keys().copied().collect();
+    assert_eq!(places, (0..17).chain(27..45).collect::<Vec<_>>());
+    assert_eq!((filled.made_from, filled.frames), (17, 45));
+    let earlier = laid("wan-vace", &[], 10, &after).unwrap();
+    assert_eq!((earlier.made_from, earlier.frames), (0, 29));
+    for (name, made) in [("wan-i2v", 5), ("wan-flf2v", 5), ("wan-t2v", 5)] {
+        let error = laid(name, &[], made, &after).map(drop).unwrap_err();
+        assert!(
+            matches!(error, Error::KnownFrames { .. }),
+            "{name}: {error}"
+        );
+    }
+    let error = laid("wan-vace", &before, 66, &[]).map(drop).unwrap_err();
+    assert!(
+        matches!(error, Error::TooLong { frames: 83, .. }),
+        "{error}"
+    );
 }
 
 #[test]
@@ -203,11 +446,15 @@ fn folders_that_do_not_fit_are_refused_with_the_reason() {
     refused(&changed(index, |_| "{".into()), "model_index.json");
     refused(
         &changed(index, class("\"WanImageToVideoPipeline\"")),
-        "TI2V-5B",
+        "its transformer takes words alone",
+    );
+    refused(
+        &changed(index, class("\"WanVACEPipeline\"")),
+        "WanVACETransformer3DModel",
     );
     refused(
         &changed(index, class("\"FluxPipeline\"")),
-        "no text-to-video pipeline of Wan",
+        "no pipeline of Wan that Kinora runs",
     );
     refused(
         &changed(scheduler, |text| text.replace("UniPCMultistep", "DDIM")),
@@ -229,7 +476,7 @@ fn folders_that_do_not_fit_are_refused_with_the_reason() {
         &changed("transformer/config.json", |text| {
             text.replace("\"in_channels\": 4", "\"in_channels\": 16")
         }),
-        "belong to different models",
+        "no kind of Wan that Kinora runs",
     );
     let lacking = changed(index, |text| text);
     std::fs::remove_dir_all(lacking.path().join("vae")).unwrap();

@@ -5,6 +5,8 @@
 
 use burn::tensor::Tensor;
 
+use crate::History;
+
 /// What the solver carries from step to step.
 #[derive(Debug, Clone)]
 pub struct DpmPlusPlus<const D: usize> {
@@ -23,6 +25,24 @@ impl<const D: usize> DpmPlusPlus<D> {
             step: 0,
             before: None,
         }
+    }
+
+    /// Clean latents of the step before.
+    pub(crate) fn history(&self) -> History<D> {
+        History {
+            steps: self.step,
+            tensors: self.before.iter().cloned().collect(),
+        }
+    }
+
+    /// `None` where the history is none of such a solver.
+    pub(crate) fn resume(sigmas: &[f32], mut history: History<D>) -> Option<Self> {
+        let is_whole = history.tensors.len() == history.steps.min(1);
+        is_whole.then(|| Self {
+            step: history.steps,
+            before: history.tensors.pop(),
+            ..Self::new(sigmas)
+        })
     }
 
     /// Latents at the next noise level, from latents and velocity at this one.

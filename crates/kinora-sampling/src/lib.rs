@@ -14,5 +14,5 @@ pub use dpm::DpmPlusPlus;
 pub use guidance::guide;
 pub use sampler::{Step, euler, steps};
 pub use schedule::{Schedule, dpm_schedule, euler_schedule, shift, shifted_sigmas, unipc_schedule};
-pub use solver::{Levels, Sampler, Solver};
+pub use solver::{History, Levels, Sampler, Solver};
 pub use unipc::UniPc;

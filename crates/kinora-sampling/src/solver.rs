@@ -156,6 +156,45 @@ impl<const D: usize> Solver<D> {
     }
 }
 
+/// What the next step of a solver depends on beside its levels and the latents, so that work can go on elsewhere and give the
+/// same to the bit.
+#[derive(Debug, Clone)]
+pub struct History<const D: usize> {
+    /// Steps that are done.
+    pub steps: usize,
+    /// Tensors of the steps before, the oldest first.
+    pub tensors: Vec<Tensor<D>>,
+}
+
+impl<const D: usize> Solver<D> {
+    /// What the next step depends on.
+    pub fn history(&self) -> History<D> {
+        match self {
+            Self::Euler { step, .. } => History {
+                steps: *step,
+                tensors: Vec::new(),
+            },
+            Self::UniPc(solver) => solver.history(),
+            Self::DpmPlusPlus(solver) => solver.history(),
+        }
+    }
+
+    /// A solver as [`new`](Self::new) that goes on after `history`; `None` where no solver of this kind has such a history.
+    pub fn resume(sampler: Sampler, sigmas: &[f32], history: History<D>) -> Option<Self> {
+        if history.steps >= sigmas.len() {
+            return None;
+        }
+        match sampler {
+            Sampler::Euler => history.tensors.is_empty().then(|| Self::Euler {
+                sigmas: sigmas.to_vec(),
+                step: history.steps,
+            }),
+            Sampler::UniPc => UniPc::resume(sigmas, UNIPC_ORDER, history).map(Self::UniPc),
+            Sampler::DpmPlusPlus => DpmPlusPlus::resume(sigmas, history).map(Self::DpmPlusPlus),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Device, Distribution, Tolerance};
@@ -183,6 +222,44 @@ mod tests {
         assert_eq!(levels.from_strength(0.5), Some((2, vec![0.5, 0.25, 0.0])));
         assert_eq!(levels.from_strength(0.1), Some((3, vec![0.1, 0.0])));
         assert_eq!(levels.from_strength(0.0), None);
+    }
+
+    #[test]
+    fn a_solver_that_goes_on_gives_the_same_to_the_bit() {
+        let device = Device::flex();
+        let start = Tensor::<2>::random([3, 5], Distribution::Default, &device);
+        let velocity = |x: &Tensor<2>| x.clone().sin() * 2.0 - 0.3;
+        let bits = |x: Tensor<2>| -> Vec<u32> {
+            let values: Vec<f32> = x.into_data().try_into_vec().unwrap();
+            values.into_iter().map(f32::to_bits).collect()
+        };
+        for sampler in Sampler::ALL {
+            let sigmas = sampler.levels(8, 3.0).sigmas;
+            let mut whole = Solver::new(sampler, &sigmas);
+            let mut x = start.clone();
+            for done in 0..8 {
+                let resumed = Solver::resume(sampler, &sigmas, whole.history());
+                let mut resumed = resumed.expect("its own history");
+                let next = whole.step(x.clone(), velocity(&x));
+                let other = resumed.step(x.clone(), velocity(&x));
+                assert_eq!(
+                    bits(next.clone()),
+                    bits(other),
+                    "{sampler} after {done} steps"
+                );
+                x = next;
+            }
+            for (steps, tensors) in [(9, 0), (0, 1), (4, 7)] {
+                let history = History {
+                    steps,
+                    tensors: vec![start.clone(); tensors],
+                };
+                assert!(
+                    Solver::resume(sampler, &sigmas, history).is_none(),
+                    "{sampler}"
+                );
+            }
+        }
     }
 
     /// Every sampler is exact where the clean latents do not depend on the noise level.

@@ -5,6 +5,8 @@
 
 use burn::tensor::Tensor;
 
+use crate::History;
+
 /// What the solver carries from step to step.
 #[derive(Debug, Clone)]
 pub struct UniPc<const D: usize> {
@@ -59,11 +61,36 @@ impl<const D: usize> UniPc<D> {
         if self.clean.len() > self.order {
             self.clean.remove(0);
         }
-        self.last_order = self.order.min(steps - self.step).min(self.step + 1);
+        self.last_order = order_at(self.order, self.step, steps);
         self.last = Some(x.clone());
         let next = self.predict(x);
         self.step += 1;
         next
+    }
+
+    /// Clean latents, and what the last prediction started from.
+    pub(crate) fn history(&self) -> History<D> {
+        History {
+            steps: self.step,
+            tensors: self.clean.iter().chain(&self.last).cloned().collect(),
+        }
+    }
+
+    /// `None` where the history is none of such a solver.
+    pub(crate) fn resume(sigmas: &[f32], order: usize, mut history: History<D>) -> Option<Self> {
+        let before = history.steps.checked_sub(1);
+        let last = match before {
+            Some(_) => Some(history.tensors.pop()?),
+            None => None,
+        };
+        let is_whole = history.tensors.len() == history.steps.min(order);
+        is_whole.then(|| Self {
+            step: history.steps,
+            last_order: before.map_or(0, |step| order_at(order, step, sigmas.len() - 1)),
+            clean: history.tensors,
+            last,
+            ..Self::new(sigmas, order)
+        })
     }
 
     fn predict(&self, x: Tensor<D>) -> Tensor<D> {
@@ -116,6 +143,11 @@ impl<const D: usize> UniPc<D> {
             .map(|((clean, ratio), weight)| (clean.clone() - self.newest()) / *ratio * weight)
             .reduce(|sum, slope| sum + slope)
     }
+}
+
+/// Order of the prediction at a step: what is known before, and lower ones at the end.
+fn order_at(order: usize, step: usize, steps: usize) -> usize {
+    order.min(steps - step).min(step + 1)
 }
 
 /// The way from one noise level to the next, in `λ = ln(α / σ)`. All in `f32`, as upstream, whose rounding shows at the

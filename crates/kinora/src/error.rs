@@ -7,16 +7,14 @@ use std::process::ExitCode;
 #[error("stopped; nothing was written")]
 pub(crate) struct Stopped;
 
-/// The same, with finished windows to go on from.
+/// The same, with something in a session to go on from.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "stopped; {windows} finished windows are kept: the same command goes on from there, as does `kinora resume {id}`"
-)]
+#[error("stopped; kept: {done}; the same command goes on from there, as does `kinora resume {id}`")]
 pub(crate) struct StoppedInSession {
     /// The session's name.
     pub(crate) id: String,
-    /// How many windows it holds.
-    pub(crate) windows: usize,
+    /// What it holds.
+    pub(crate) done: String,
 }
 
 /// The same, with something to go on from.

@@ -8,7 +8,7 @@ use kinora_pipeline::{Found, Session, sessions};
 use serde_json::{Value, json};
 
 use crate::args::{Cli, Global, ResumeArgs};
-use crate::generate::{About, about, default_dir, find};
+use crate::generate::{About, about, default_dir, find, kept_progress};
 use crate::output;
 
 /// Letters of a session's name that are shown.
@@ -82,9 +82,9 @@ fn to_text(found: &Found) -> String {
             output,
             ..
         }) => format!(
-            "{id}  {verb}: {}\n          {} finished windows of {}{state}",
+            "{id}  {verb}: {}\n          {} of {}{state}",
             output::harmless(&prompt),
-            found.windows,
+            kept_progress(found.windows, found.steps).unwrap_or_else(|| "nothing".into()),
             output.display()
         ),
         None => format!("{id}  of another version of Kinora"),
@@ -96,6 +96,7 @@ fn to_json(found: &Found) -> Value {
     json!({
         "id": found.id,
         "windows": found.windows,
+        "steps": found.steps,
         "is_open": found.is_open,
         "verb": about.as_ref().map(|about| &about.verb),
         "prompt": about.as_ref().map(|about| &about.prompt),

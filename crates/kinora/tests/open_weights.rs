@@ -297,18 +297,270 @@ fn what_is_missing_is_listed_with_where_it_was_looked_for() {
 fn transformers_that_are_not_run_are_refused_before_parts_are_looked_for() {
     let home = tempdir().unwrap();
     let checkpoints = golden().join("../../../../kinora-models/tests/data/wan");
-    for (name, instead) in [
-        ("i2v", "TI2V-5B-Diffusers takes a first picture"),
-        ("flf2v", "TI2V-5B-Diffusers takes a first picture"),
-        ("vace", "kinora-mini takes any known frames"),
+    // Of 6 channels, which is neither the latents alone nor those of pictures beside them.
+    copy(&checkpoints.join("i2v"), &home.path().join("i2v"));
+    kinora(&home)
+        .args(["image", "a fox", "--model", "./i2v"])
+        .assert()
+        .code(1)
+        .stderr(
+            contains("takes 6 channels and gives 4")
+                .and(contains("Wan-AI/Wan2.1-VACE-1.3B-diffusers"))
+                .and(contains("looked into").not()),
+        );
+}
+
+/// Runs a model of the golden files, and gives its clip's frames.
+fn clip(home: &TempDir, verb: &str, model: &str, options: &[&str]) -> Vec<Vec<u8>> {
+    let model = golden().join("..").join(model);
+    kinora(home)
+        .args([verb, options[0], "--model"])
+        .arg(model)
+        .args(["--steps", "2", "--seed", "7", "--force", "-o", "made/"])
+        .args(&options[1..])
+        .assert()
+        .success();
+    let folder = fs::read_dir(home.path().join("made")).unwrap();
+    let mut files: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|ending| ending == "png"));
+    files.sort();
+    let frames = files
+        .iter()
+        .map(|path| kinora_media::read_picture(path).unwrap().pixels().to_vec());
+    frames.collect()
+}
+
+/// Pictures of 64x64 that differ, and a mask whose right half is white.
+fn pictures(home: &TempDir) {
+    use kinora_media::{Frame, write_picture};
+    let write = |name: &str, frame: Frame| {
+        write_picture(home.path().join(name), &frame, true).unwrap();
+    };
+    let wave = |phase: u32| {
+        let pixel = move |x: u32, y: u32| [(x * 4 + phase) as u8, (y * 4) as u8, (x * y) as u8];
+        Frame::from_fn(64, 64, pixel).unwrap()
+    };
+    write("first.png", wave(0));
+    write("last.png", wave(120));
+    let half = |x, _| if x < 32 { [0; 3] } else { [255; 3] };
+    write("half.png", Frame::from_fn(64, 64, half).unwrap());
+}
+
+#[test]
+fn given_pictures_are_animated() {
+    let home = tempdir().unwrap();
+    pictures(&home);
+    let first = ["a fox", "--seconds", "0.5", "--image", "first.png"];
+    let both = [&first[..], &["--last-image", "last.png"]].concat();
+    let given = |name: &str| {
+        let picture = kinora_media::read_picture(home.path().join(name)).unwrap();
+        picture.pixels().to_vec()
+    };
+    for (model, options) in [
+        ("wan-i2v", &first[..]),
+        ("wan-i2v-a14b", &first),
+        ("wan-i2v-a14b", &both),
+        ("wan-flf2v", &both),
+        ("wan-vace", &both),
     ] {
-        copy(&checkpoints.join(name), &home.path().join(name));
+        let frames = clip(&home, "generate", model, options);
+        // What is given stays as it is.
+        assert_eq!(
+            (frames.len(), &frames[0]),
+            (8, &given("first.png")),
+            "{model}"
+        );
+        assert_eq!(frames[7] == given("last.png"), options.len() > 5, "{model}");
+        fs::remove_dir_all(home.path().join("made")).unwrap();
+    }
+    for (model, options, reason) in [
+        ("wan-i2v", &first[..3], "first picture: it needs one"),
+        ("wan-i2v", &both, "takes nothing else"),
+        ("wan-flf2v", &first, "it needs both"),
+        ("wan-t2v", &first, "makes clips from words alone"),
+    ] {
         kinora(&home)
-            .args(["image", "a fox", "--model", &format!("./{name}")])
+            .args(["generate", "--model"])
+            .arg(golden().join("..").join(model))
+            .args(options)
             .assert()
             .code(1)
-            .stderr(contains(instead).and(contains("looked into").not()));
+            .stderr(contains(reason).and(contains("Wan-AI/Wan2.1-VACE-1.3B-diffusers")));
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_that_was_killed_while_it_denoised_goes_on_there_and_gives_the_same_file() {
+    use std::process::{Command as Process, Stdio};
+    use std::time::{Duration, Instant};
+
+    let home = tempdir().unwrap();
+    pictures(&home);
+    for (model, sampler) in [("wan-i2v", "unipc"), ("wan-vace", "dpm++")] {
+        let model = golden().join("..").join(model).display().to_string();
+        let sampling = [
+            "--sampler",
+            sampler,
+            "--steps",
+            "60",
+            "--seed",
+            "3",
+            "--model",
+            &model,
+        ];
+        let command = [
+            "generate",
+            "a fox",
+            "--image",
+            "first.png",
+            "--seconds",
+            "0.5",
+            "--force",
+        ];
+        let cut = ["-o", "cut.mp4", "--save-every", "0"];
+        let mut child = Process::new(assert_cmd::cargo::cargo_bin("kinora"))
+            .current_dir(home.path())
+            .env("XDG_DATA_HOME", home.path().join("data"))
+            .args(command)
+            .args(sampling)
+            .args(cut)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        let sessions = home.path().join("data/kinora/sessions");
+        let is_kept = || {
+            let folders = fs::read_dir(&sessions).into_iter().flatten().flatten();
+            folders
+                .map(|folder| folder.path().join("denoising.safetensors"))
+                .any(|state| state.is_file())
+        };
+        while !is_kept() {
+            assert!(
+                begun.elapsed() < Duration::from_secs(120),
+                "nothing was kept"
+            );
+            assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let output = kinora(&home).args(["resume", "--json"]).output().unwrap();
+        let listed: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(listed[0]["steps"].as_u64() > Some(0), "{listed}");
+        assert_eq!(listed[0]["windows"], 0);
+        assert!(!home.path().join("cut.mp4").exists());
+
+        kinora(&home)
+            .args(command)
+            .args(sampling)
+            .args(cut)
+            .assert()
+            .success()
+            .stderr(contains("going on with session").and(contains("finished step")));
+        kinora(&home)
+            .args(command)
+            .args(sampling)
+            .args(["-o", "whole.mp4"])
+            .assert()
+            .success()
+            .stderr(contains("going on").not());
+        let bytes = |name: &str| fs::read(home.path().join(name)).unwrap();
+        assert!(bytes("cut.mp4") == bytes("whole.mp4"), "{sampler}");
+        fs::remove_file(home.path().join("cut.mp4")).unwrap();
+    }
+}
+
+#[test]
+fn clips_are_filled_and_follow_reference_pictures() {
+    let home = tempdir().unwrap();
+    pictures(&home);
+    let made = |verb: &str, options: &[&str]| {
+        let frames = clip(&home, verb, "wan-vace", options);
+        fs::remove_dir_all(home.path().join("made")).unwrap();
+        frames
+    };
+    let size = ["--size", "64x64"];
+    let words = made(
+        "generate",
+        &[&["a fox", "--seconds", "0.5"][..], &size].concat(),
+    );
+    let shown = made(
+        "generate",
+        &[
+            &["a fox", "--seconds", "0.5", "--reference", "first.png"][..],
+            &size,
+        ]
+        .concat(),
+    );
+    assert_eq!((words.len(), shown.len()), (8, 8));
+    assert_ne!(words, shown);
+
+    kinora(&home)
+        .args([
+            "generate",
+            "a fox",
+            "--seconds",
+            "0.75",
+            "--image",
+            "first.png",
+        ])
+        .args([
+            "--steps",
+            "1",
+            "--seed",
+            "1",
+            "-o",
+            "clip.webp",
+            "--quality",
+            "100",
+            "--model",
+        ])
+        .arg(golden().join("../wan-vace"))
+        .assert()
+        .success();
+    let given = kinora_media::open_source(home.path().join("clip.webp")).unwrap();
+    let given: Vec<Vec<u8>> = given
+        .frames_at("16".parse().unwrap())
+        .map(|frame| frame.unwrap().pixels().to_vec())
+        .collect();
+    assert_eq!(given.len(), 12);
+    let region = made("fill", &["clip.webp", "a fox", "--mask", "half.png"]);
+    assert_eq!(region.len(), 12);
+    let row = |frame: &[u8], x: usize| frame[x * 3..(x + 32) * 3].to_vec();
+    for (before, after) in given.iter().zip(&region) {
+        assert_eq!(row(before, 0), row(after, 0));
+        assert_ne!(row(before, 32), row(after, 32));
+    }
+    let part = ["clip.webp", "a fox", "--from", "0.25", "--to", "0.5"];
+    let filled = made("fill", &part);
+    assert_eq!((&filled[..4], &filled[8..]), (&given[..4], &given[8..]));
+    assert_ne!(filled[4..8], given[4..8]);
+    for options in [
+        &["clip.webp", "a fox", "--seconds", "0.5"][..],
+        &["clip.webp", "a fox", "--seconds", "0.5", "--before"],
+    ] {
+        assert_eq!(made("extend", options).len(), 20);
+    }
+    kinora(&home)
+        .args(["generate", "a fox", "--reference", "first.png", "--model"])
+        .arg(golden())
+        .assert()
+        .code(1)
+        .stderr(contains("cannot be shown pictures"));
+    kinora(&home)
+        .args(["models", "info"])
+        .arg(golden().join("../wan-vace"))
+        .assert()
+        .success()
+        .stdout(contains("any frames, regions and reference pictures").and(contains("encode")));
+    kinora(&home)
+        .args(["models", "info"])
+        .arg(golden().join("../wan-i2v"))
+        .assert()
+        .success()
+        .stdout(contains("image_encoder").and(contains("pictures")));
 }
 
 #[test]

@@ -10,7 +10,7 @@
 use std::path::{Path, PathBuf};
 
 use super::config::TransformerConfig;
-use super::folder::check_kind;
+use super::folder::denoiser_in;
 use super::prompt::PromptTokenizer;
 use super::search::{Search, same};
 use super::weights::{Checkpoint, Network};
@@ -24,7 +24,9 @@ const USUAL_DEPTH: usize = 2;
 /// Folders above a file in which the usual folders may stand.
 const ABOVE: usize = 3;
 /// Where ComfyUI and diffusers keep text encoders, autoencoders and tokenizers.
-const USUAL: [&str; 6] = [
+const USUAL: [&str; 8] = [
+    "clip_vision",
+    "image_encoder",
     "text_encoders",
     "clip",
     "text_encoder",
@@ -49,6 +51,8 @@ pub struct Files {
     pub tokenizer: PathBuf,
     /// The autoencoder.
     pub vae: PathBuf,
+    /// CLIP's image encoder, where the transformer sees pictures through one.
+    pub image_encoder: Option<PathBuf>,
 }
 
 /// Parts that were named; the others are looked for.
@@ -62,17 +66,20 @@ pub struct NamedParts {
     pub tokenizer: Option<PathBuf>,
     /// The autoencoder.
     pub vae: Option<PathBuf>,
+    /// The image encoder.
+    pub image_encoder: Option<PathBuf>,
 }
 
 impl Files {
     /// A folder in the layout of diffusers.
-    pub(super) fn of_diffusers(root: &Path, has_second: bool) -> Self {
+    pub(super) fn of_diffusers(root: &Path, has_second: bool, has_image_encoder: bool) -> Self {
         Self {
             transformer: root.join("transformer"),
             low_noise: has_second.then(|| root.join("transformer_2")),
             text_encoder: root.join("text_encoder"),
             tokenizer: root.join("tokenizer"),
             vae: root.join("vae"),
+            image_encoder: has_image_encoder.then(|| root.join("image_encoder")),
         }
     }
 
@@ -96,30 +103,40 @@ impl Files {
                 (model.to_owned(), named.low_noise.clone())
             }
         };
-        let network = transformer_in(&transformer)?;
+        check_transformer(&transformer)?;
         check_expert(&transformer, low_noise.as_deref(), &mut problems);
-        let checkpoint = Checkpoint::open_as(&transformer, network)?;
-        let config = match network {
-            Network::Vace => checkpoint.vace_config()?.transformer,
-            _ => checkpoint.transformer_config()?,
-        };
+        let denoiser = denoiser_in(&transformer)?;
+        let config = denoiser.transformer();
         // Before anybody fetches parts for it.
-        check_kind(network, &config).map_err(|reason| Error::Config {
+        denoiser.shown().map_err(|reason| Error::Config {
             path: transformer.clone(),
-            reason: reason.into(),
+            reason,
         })?;
 
         let of = |network| search.of(&[network]);
         let text_encoder = choose(
             named.text_encoder.as_deref(),
             of(Network::TextEncoder),
-            |path| text_fits(path, &config),
+            |path| text_fits(path, config),
         );
         let text_encoder = problems.note("text encoder (umT5)", text_encoder);
         let vae = choose(named.vae.as_deref(), of(Network::Autoencoder), |path| {
-            autoencoder_fits(path, &config)
+            autoencoder_fits(path, config)
         });
         let vae = problems.note("autoencoder", vae);
+        let image_encoder = match (&named.image_encoder, config.image_dim) {
+            // One that nobody looks through is told when the parts are put together.
+            (None, None) => None,
+            (Some(named), None) => Some(named.clone()),
+            (named, Some(channels)) => {
+                let found = of(Network::ImageEncoder);
+                let fits = |path: &Path| image_fits(path, channels);
+                problems.note(
+                    "image encoder (CLIP ViT-H)",
+                    choose(named.as_deref(), found, fits),
+                )
+            }
+        };
         let vocabulary = text_encoder.as_deref().and_then(vocabulary);
         let tokenizers = search.tokenizers.iter().map(PathBuf::as_path).collect();
         let tokenizer = choose(named.tokenizer.as_deref(), tokenizers, |path| {
@@ -135,6 +152,7 @@ impl Files {
                     text_encoder,
                     tokenizer,
                     vae,
+                    image_encoder,
                 })
             }
             _ => {
@@ -206,22 +224,25 @@ fn look_around(file: &Path, search: &mut Search) -> Result<(), Error> {
     Ok(())
 }
 
-/// Which transformer a file holds.
-fn transformer_in(path: &Path) -> Result<Network, Error> {
+/// # Errors
+///
+/// [`Error::OtherNetwork`] where a file holds no transformer.
+fn check_transformer(path: &Path) -> Result<(), Error> {
     let networks = Checkpoint::networks_in(path)?;
-    let found = TRANSFORMERS
-        .into_iter()
-        .find(|network| networks.contains(network));
-    found.ok_or_else(|| {
-        let names: Vec<String> = networks.iter().map(ToString::to_string).collect();
-        Error::OtherNetwork {
-            path: path.to_owned(),
-            found: match names.is_empty() {
-                true => "no network of Wan".into(),
-                false => names.join(" and "),
-            },
-            required: "a transformer of Wan".into(),
-        }
+    if networks
+        .iter()
+        .any(|network| TRANSFORMERS.contains(network))
+    {
+        return Ok(());
+    }
+    let names: Vec<String> = networks.iter().map(ToString::to_string).collect();
+    Err(Error::OtherNetwork {
+        path: path.to_owned(),
+        found: match names.is_empty() {
+            true => "no network of Wan".into(),
+            false => names.join(" and "),
+        },
+        required: "a transformer of Wan".into(),
     })
 }
 
@@ -302,6 +323,11 @@ fn text_fits(path: &Path, transformer: &TransformerConfig) -> bool {
 fn vocabulary(text_encoder: &Path) -> Option<usize> {
     let checkpoint = Checkpoint::open_as(text_encoder, Network::TextEncoder).ok()?;
     Some(checkpoint.text_config().ok()?.vocab_size)
+}
+
+fn image_fits(path: &Path, channels: usize) -> bool {
+    let config = Checkpoint::open_as(path, Network::ImageEncoder).and_then(|c| c.image_config());
+    config.is_ok_and(|config| config.hidden_size == channels)
 }
 
 fn autoencoder_fits(path: &Path, transformer: &TransformerConfig) -> bool {

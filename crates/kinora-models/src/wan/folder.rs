@@ -2,22 +2,23 @@
 //!
 //! Folders of diffusers say so themselves; of other files it is told by their tensors. Follows `model_index.json` and
 //! `scheduler/scheduler_config.json` of `Wan-AI/Wan2.1-T2V-1.3B-Diffusers`, `Wan-AI/Wan2.2-T2V-A14B-Diffusers` and
-//! `Wan-AI/Wan2.2-TI2V-5B-Diffusers`.
+//! `Wan-AI/Wan2.2-TI2V-5B-Diffusers`, and of those that animate pictures and fill clips.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use kinora_sampling::Sampler;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::adapters::AdapterFile;
-use super::config::{AutoencoderConfig, TextConfig, TransformerConfig};
+use super::conditioning::{Conditioning, DenoiserConfig, Networks};
+use super::config::{AutoencoderConfig, ImageConfig, TextConfig, TransformerConfig, VaceConfig};
 use super::files::{Files, NamedParts};
 use super::parts::Part;
+use super::usage::{self, Usage};
 use super::weights::{Checkpoint, Network};
 use crate::{Defaults, Error, KnownFrames, Sizes};
 
@@ -31,8 +32,6 @@ const NEGATIVE: &str = "色调艳丽，过曝，静态，细节模糊不清，�
     JPEG压缩残留，丑陋的，残缺的，多余的手指，画得不好的手部，画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，\
     静止不动的画面，杂乱的背景，三条腿，背景人很多，倒着走";
 
-/// Networks narrower than this are those that were trained at 480p.
-const WIDE: usize = 2048;
 /// What upstream does at 480p and at 720p.
 const AREA_480P: usize = 832 * 480;
 const AREA_720P: usize = 1280 * 720;
@@ -48,17 +47,13 @@ struct Index {
     expand_timesteps: bool,
     #[serde(default)]
     transformer_2: Value,
+    #[serde(default)]
+    image_encoder: Value,
 }
 
-/// `scheduler/scheduler_config.json`, as far as it matters.
-#[derive(Deserialize)]
-struct Scheduler {
-    #[serde(rename = "_class_name")]
-    class: String,
-    #[serde(default)]
-    flow_shift: Option<f32>,
-    #[serde(default)]
-    shift: Option<f32>,
+/// Whether a folder has a part: its entry names a library and a class.
+fn has(part: &Value) -> bool {
+    part.get(0).is_some_and(|library| !library.is_null())
 }
 
 /// A model whose parts fit together.
@@ -69,21 +64,22 @@ pub struct Folder {
     pub(super) adapters: Vec<AdapterFile>,
     /// Sizes of the denoiser; both experts have the same.
     pub transformer: TransformerConfig,
+    /// What is given of a clip beside words.
+    pub conditioning: Conditioning,
     /// Sizes of the autoencoder.
     pub autoencoder: AutoencoderConfig,
     /// Sizes of the text encoder.
     pub text: TextConfig,
+    /// Sizes of the image encoder, of models that see pictures through one.
+    pub image: Option<ImageConfig>,
     /// Noise level (1 = noise) below which a second transformer takes over, where there is one.
     pub boundary: Option<f32>,
-    /// Whether each latent frame has its own timestep (TI2V).
-    pub timestep_per_frame: bool,
-    /// Its networks: text encoder, transformers, autoencoder.
+    /// Its networks: text encoder, image encoder, transformers, autoencoder.
     pub parts: Vec<Part>,
     /// Changes when a weight changes: a hash of all names and shapes and of samples of the values, because hashing 28 GB
     /// takes minutes.
     pub mark: String,
-    sampler: Sampler,
-    shift: f32,
+    usage: Usage,
 }
 
 impl Folder {
@@ -101,10 +97,7 @@ impl Folder {
             reason,
         };
         check_class(&index.class).map_err(config)?;
-        let has_second = index
-            .transformer_2
-            .get(0)
-            .is_some_and(|part| !part.is_null());
+        let has_second = has(&index.transformer_2);
         let boundary = match (has_second, index.boundary_ratio) {
             (false, _) => None,
             (true, Some(ratio)) if (0.0..=1.0).contains(&ratio) => Some(ratio),
@@ -114,26 +107,35 @@ impl Folder {
                 )));
             }
         };
-        let files = Files::of_diffusers(root, has_second);
-        let sizes = Networks {
-            transformer: TransformerConfig::read(&files.transformer)?,
+        let files = Files::of_diffusers(root, has_second, has(&index.image_encoder));
+        let denoiser = |folder: &Path| match index.class.as_str() {
+            VACE => VaceConfig::read(folder).map(DenoiserConfig::Vace),
+            _ => TransformerConfig::read(folder).map(DenoiserConfig::Plain),
+        };
+        let networks = Networks {
+            denoiser: denoiser(&files.transformer)?,
             autoencoder: AutoencoderConfig::read(&files.vae)?,
             text: TextConfig::read(&files.text_encoder)?,
+            image: files
+                .image_encoder
+                .as_deref()
+                .map(ImageConfig::read)
+                .transpose()?,
         };
         if let Some(second) = &files.low_noise
-            && TransformerConfig::read(second)? != sizes.transformer
+            && denoiser(second)? != networks.denoiser
         {
             return Err(config("its two transformers have different sizes".into()));
         }
-        check_fit(&sizes).map_err(config)?;
-        let (sampler, shift) = scheduler(&root.join("scheduler/scheduler_config.json"))?;
+        let conditioning = Conditioning::of(&networks, index.expand_timesteps).map_err(config)?;
+        check_meant(&index.class, &conditioning).map_err(config)?;
+        let (sampler, shift) = usage::scheduler(&root.join("scheduler/scheduler_config.json"))?;
         let usage = Usage {
             boundary,
-            timestep_per_frame: index.expand_timesteps,
             sampler,
             shift,
         };
-        Self::with(files, sizes, usage)
+        Self::with(files, networks, conditioning, usage)
     }
 
     /// Opens a folder in any layout, or a file of a transformer whose other parts are named or lie around it. Reads headers,
@@ -165,47 +167,61 @@ impl Folder {
             reason,
         };
         let open = Checkpoint::open_as;
-        let sizes = Networks {
-            transformer: open(&files.transformer, Network::Transformer)?.transformer_config()?,
+        let networks = Networks {
+            denoiser: denoiser_in(&files.transformer)?,
             autoencoder: open(&files.vae, Network::Autoencoder)?.autoencoder_config()?,
             text: open(&files.text_encoder, Network::TextEncoder)?.text_config()?,
+            image: match &files.image_encoder {
+                Some(path) => Some(open(path, Network::ImageEncoder)?.image_config()?),
+                None => None,
+            },
         };
-        if let Some(second) = &files.low_noise {
-            let second = open(second, Network::Transformer)?.transformer_config()?;
-            if second != sizes.transformer {
-                return Err(config("the two transformers have different sizes".into()));
-            }
+        if let Some(second) = &files.low_noise
+            && denoiser_in(second)? != networks.denoiser
+        {
+            return Err(config("the two transformers have different sizes".into()));
         }
-        check_fit(&sizes).map_err(config)?;
-        let usage = Usage::of(&sizes, files.low_noise.is_some());
-        Self::with(files, sizes, usage)
+        // The autoencoder of 2.2 is that of TI2V alone.
+        let timestep_per_frame = networks.autoencoder.is_residual;
+        let conditioning = Conditioning::of(&networks, timestep_per_frame).map_err(config)?;
+        let usage = Usage::of(&networks, &conditioning, files.low_noise.is_some());
+        Self::with(files, networks, conditioning, usage)
     }
 
-    fn with(files: Files, sizes: Networks, usage: Usage) -> Result<Self, Error> {
+    fn with(
+        files: Files,
+        networks: Networks,
+        conditioning: Conditioning,
+        usage: Usage,
+    ) -> Result<Self, Error> {
         let mut mark = Sha256::new();
         let mut parts = Vec::new();
         let mut add = |path: &Path, name, network| -> Result<(), Error> {
             parts.push(Part::read(path, name, network, &mut mark)?);
             Ok(())
         };
+        let denoiser = networks.denoiser.network();
         add(&files.text_encoder, "text_encoder", Network::TextEncoder)?;
-        add(&files.transformer, "transformer", Network::Transformer)?;
+        if let Some(image_encoder) = &files.image_encoder {
+            add(image_encoder, "image_encoder", Network::ImageEncoder)?;
+        }
+        add(&files.transformer, "transformer", denoiser)?;
         if let Some(second) = &files.low_noise {
-            add(second, "transformer_2", Network::Transformer)?;
+            add(second, "transformer_2", denoiser)?;
         }
         add(&files.vae, "vae", Network::Autoencoder)?;
         Ok(Self {
             files,
             adapters: Vec::new(),
-            transformer: sizes.transformer,
-            autoencoder: sizes.autoencoder,
-            text: sizes.text,
+            transformer: networks.denoiser.transformer().clone(),
+            conditioning,
+            autoencoder: networks.autoencoder,
+            text: networks.text,
+            image: networks.image,
             boundary: usage.boundary,
-            timestep_per_frame: usage.timestep_per_frame,
             parts,
             mark: mark.finalize().iter().map(|b| format!("{b:02x}")).collect(),
-            sampler: usage.sampler,
-            shift: usage.shift,
+            usage,
         })
     }
 
@@ -215,7 +231,11 @@ impl Folder {
             Some(second) if is_second => second,
             _ => &self.files.transformer,
         };
-        Checkpoint::open_as(path, Network::Transformer)
+        let network = match self.conditioning {
+            Conditioning::Control(_) => Network::Vace,
+            _ => Network::Transformer,
+        };
+        Checkpoint::open_as(path, network)
     }
 
     /// Where the parts lie.
@@ -225,12 +245,12 @@ impl Folder {
 
     /// Frames per second.
     pub fn frames_per_second(&self) -> usize {
-        if self.timestep_per_frame { 24 } else { 16 }
+        if self.is_ti2v() { 24 } else { 16 }
     }
 
     /// Frames of the clips that the model was trained on, which is also the most that it makes.
     pub fn max_frames(&self) -> usize {
-        if self.timestep_per_frame { 121 } else { 81 }
+        if self.is_ti2v() { 121 } else { 81 }
     }
 
     /// Pixels in each direction that a token stands for.
@@ -250,29 +270,31 @@ impl Folder {
         Sizes::Multiples {
             of: self.side_multiple(),
             area: match self.transformer.width() {
-                width if width < WIDE => AREA_480P,
+                width if width < usage::WIDE => AREA_480P,
                 _ => AREA_720P,
             },
         }
     }
 
+    fn is_ti2v(&self) -> bool {
+        self.conditioning == Conditioning::Timesteps
+    }
+
     /// What may be given of a clip.
     pub fn known_frames(&self) -> KnownFrames {
-        match self.timestep_per_frame {
-            true => KnownFrames::First,
-            false => KnownFrames::None,
-        }
+        self.conditioning.known_frames()
     }
 
     /// The settings of upstream's pipeline and of the folder's scheduler.
     pub fn defaults(&self) -> Defaults {
+        let has_second = self.boundary.is_some();
         Defaults {
-            sampler: self.sampler,
-            steps: 50,
-            guidance: 5.0,
-            shift: self.shift,
+            sampler: self.usage.sampler,
+            steps: usage::steps(&self.conditioning),
+            guidance: usage::guidance(&self.conditioning, has_second),
+            shift: self.usage.shift,
             negative: NEGATIVE.into(),
-            size: match self.timestep_per_frame {
+            size: match self.is_ti2v() {
                 true => [1280, 704],
                 false => [832, 480],
             },
@@ -281,36 +303,16 @@ impl Folder {
     }
 }
 
-/// Sizes of the networks of a model.
-struct Networks {
-    transformer: TransformerConfig,
-    autoencoder: AutoencoderConfig,
-    text: TextConfig,
-}
-
-/// How a model is meant to be used.
-struct Usage {
-    boundary: Option<f32>,
-    timestep_per_frame: bool,
-    sampler: Sampler,
-    shift: f32,
-}
-
-impl Usage {
-    /// What Wan's own scripts do with networks of these sizes (`generate.py` of Wan 2.1, `wan/configs` of Wan 2.2), but at
-    /// 480p the shift of diffusers' folders, so that a model makes the same clip whatever its files.
-    fn of(sizes: &Networks, has_second: bool) -> Self {
-        let is_narrow = sizes.transformer.width() < WIDE;
-        Self {
-            boundary: has_second.then_some(0.875),
-            // The autoencoder of 2.2 is that of TI2V alone.
-            timestep_per_frame: sizes.autoencoder.is_residual,
-            sampler: Sampler::UniPc,
-            shift: match (has_second, is_narrow) {
-                (true, _) => 12.0,
-                (false, true) if !sizes.autoencoder.is_residual => 3.0,
-                (false, _) => 5.0,
-            },
+/// Sizes of the transformer in a file or a folder.
+pub(super) fn denoiser_in(path: &Path) -> Result<DenoiserConfig, Error> {
+    match Checkpoint::networks_in(path)?.contains(&Network::Vace) {
+        true => {
+            let checkpoint = Checkpoint::open_as(path, Network::Vace)?;
+            checkpoint.vace_config().map(DenoiserConfig::Vace)
+        }
+        false => {
+            let checkpoint = Checkpoint::open_as(path, Network::Transformer)?;
+            checkpoint.transformer_config().map(DenoiserConfig::Plain)
         }
     }
 }
@@ -328,92 +330,43 @@ pub fn check_index(path: &Path) -> Result<(), Error> {
     })
 }
 
-/// What transformers other than those from text to video need is not made yet.
-pub(super) fn check_kind(network: Network, config: &TransformerConfig) -> Result<(), &'static str> {
-    match network {
-        Network::Vace => Err(FILLS),
-        _ if config.image_dim.is_some() || config.in_channels > config.channels_out() => {
-            Err(ANIMATES)
-        }
-        _ => Ok(()),
-    }
-}
+/// Pipelines that are run.
+const WORDS: &str = "WanPipeline";
+const PICTURES: &str = "WanImageToVideoPipeline";
+const VACE: &str = "WanVACEPipeline";
 
-/// Why models that animate pictures are refused.
-const ANIMATES: &str = "animates pictures with a model that Kinora does not run yet: Wan-AI/Wan2.2-TI2V-5B-Diffusers takes a \
-    first picture, and words alone";
-/// Why VACE is refused.
-const FILLS: &str = "fills clips with a model that Kinora does not run yet: kinora-mini takes any known frames, \
-    Wan-AI/Wan2.1-T2V-1.3B-Diffusers words";
-
-/// Which pipelines are run, and what to use instead of the others.
 fn check_class(class: &str) -> Result<(), String> {
     match class {
-        "WanPipeline" => Ok(()),
-        "WanImageToVideoPipeline" => Err(format!("a {class} {ANIMATES}")),
-        "WanVACEPipeline" => Err(format!("a {class} {FILLS}")),
+        WORDS | PICTURES | VACE => Ok(()),
         _ => Err(format!(
-            "a {class} is no text-to-video pipeline of Wan: use one such as Wan-AI/Wan2.1-T2V-1.3B-Diffusers"
+            "a {class} is no pipeline of Wan that Kinora runs: use one such as Wan-AI/Wan2.1-T2V-1.3B-Diffusers, \
+             Wan-AI/Wan2.1-I2V-14B-480P-Diffusers or Wan-AI/Wan2.1-VACE-1.3B-diffusers"
         )),
     }
 }
 
-fn check_fit(sizes: &Networks) -> Result<(), String> {
-    let Networks {
-        transformer,
-        autoencoder,
-        text,
-    } = sizes;
-    let channels = autoencoder.z_dim;
-    if transformer.in_channels != channels || transformer.channels_out() != channels {
-        return Err(format!(
-            "the transformer takes {} channels and gives {}, but the autoencoder has {channels}: they belong \
-             to different models",
-            transformer.in_channels,
-            transformer.channels_out()
-        ));
-    }
-    if transformer.image_dim.is_some() {
-        return Err("the transformer needs a picture, but the pipeline has none".into());
-    }
-    if transformer.text_dim != text.d_model {
-        return Err(format!(
-            "the transformer takes text of {} channels, but the text encoder gives {}: they belong to different \
-             models",
-            transformer.text_dim, text.d_model
-        ));
-    }
-    if transformer.patch_size[0] != 1 {
-        return Err("the transformer joins latent frames, which no pipeline of Wan does".into());
-    }
-    Ok(())
-}
-
-/// The sampler that the folder was saved with, and its shift.
-fn scheduler(path: &Path) -> Result<(Sampler, f32), Error> {
-    let scheduler: Scheduler = read(path)?;
-    let (sampler, shift) = match scheduler.class.as_str() {
-        "UniPCMultistepScheduler" => (Sampler::UniPc, scheduler.flow_shift),
-        "FlowMatchEulerDiscreteScheduler" => (Sampler::Euler, scheduler.shift),
-        other => {
-            return Err(Error::Config {
-                path: path.to_owned(),
-                reason: format!(
-                    "is of a {other}; known are UniPCMultistepScheduler and FlowMatchEulerDiscreteScheduler"
-                ),
-            });
-        }
+/// Whether the transformers are of the kind that the folder's pipeline runs.
+fn check_meant(class: &str, conditioning: &Conditioning) -> Result<(), String> {
+    let takes = match conditioning {
+        Conditioning::Words => "words alone",
+        Conditioning::Timesteps => return Ok(()),
+        Conditioning::Pictures(_) => "pictures",
+        Conditioning::Control(_) => "clips with masks",
     };
-    match shift.unwrap_or(1.0) {
-        shift if (0.1..=100.0).contains(&shift) => Ok((sampler, shift)),
-        other => Err(Error::Config {
-            path: path.to_owned(),
-            reason: format!("its shift is {other}, expected 0.1 to 100"),
-        }),
+    let fits = match conditioning {
+        Conditioning::Pictures(_) => class == PICTURES,
+        Conditioning::Control(_) => class == VACE,
+        _ => class == WORDS,
+    };
+    match fits {
+        true => Ok(()),
+        false => Err(format!(
+            "is of a {class}, but its transformer takes {takes}: they belong to different models"
+        )),
     }
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     let mut text = String::new();
     File::open(path)
         .and_then(|file| file.take(LARGEST_FILE).read_to_string(&mut text))

@@ -3,10 +3,12 @@
 //! Weights are counted; what the networks hold beside them is estimated from the tensors that live at the same time where
 //! each network is widest.
 
+use super::conditioning::Conditioning;
+use super::config::ImageConfig;
 use super::folder::Folder;
 use super::parts::Part;
 use super::prompt::TEXT_TOKENS;
-use crate::StageMemory;
+use crate::{KnownFrames, StageMemory};
 
 /// Networks run in f32; so are the weights of convolutions. Those of linear layers stay as they are stored.
 const BYTES: u64 = 4;
@@ -22,21 +24,26 @@ const FULL_TENSORS: u64 = 5;
 /// Frames that a convolution over frames remembers.
 const TAIL: u64 = 2;
 
-/// Text, sampling and decoding of a clip of `frames` frames of `size` (`[width, height]` in pixels).
+/// Text, pictures, sampling and decoding of a clip of `frames` frames of `size` (`[width, height]` in pixels).
 ///
 /// Weights are bytes of a mapped file where they stay as they are stored: a system that is short of memory drops them, and
 /// then each step reads them again.
-pub fn stages(folder: &Folder, size: [usize; 2], frames: usize) -> [StageMemory; 3] {
+pub fn stages(folder: &Folder, size: [usize; 2], frames: usize) -> Vec<StageMemory> {
     let stage = |stage, [weights, numbers]: [u64; 2]| StageMemory {
         stage,
         weights,
         working: numbers.saturating_mul(BYTES),
     };
-    [
-        stage("text", text(folder)),
-        stage("sampling", sampling(folder, size, frames)),
-        stage("decode", decode(folder, size)),
-    ]
+    let mut stages = vec![stage("text", text(folder))];
+    if let Some(config) = &folder.image {
+        stages.push(stage("pictures", pictures(folder, config)));
+    }
+    if matches!(folder.known_frames(), KnownFrames::Shown(_)) {
+        stages.push(stage("encode", encode(folder, size, frames)));
+    }
+    stages.push(stage("sampling", sampling(folder, size, frames)));
+    stages.push(stage("decode", decode(folder, size)));
+    stages
 }
 
 fn part<'a>(folder: &'a Folder, name: &str) -> Option<&'a Part> {
@@ -66,40 +73,107 @@ fn text(folder: &Folder) -> [u64; 2] {
     ]
 }
 
+/// The image encoder, which sees at most two pictures.
+fn pictures(folder: &Folder, config: &ImageConfig) -> [u64; 2] {
+    const PICTURES: u64 = 2;
+    let [width, hidden, heads] = [
+        config.hidden_size,
+        config.intermediate_size,
+        config.num_attention_heads,
+    ]
+    .map(|n| n as u64);
+    let tokens = 1 + (config.side() * config.side()) as u64;
+    let living = tokens * (WIDE_TENSORS * width + HIDDEN_TENSORS * hidden);
+    let scores = 3 * heads * tokens * tokens;
+    [
+        stored(folder, "image_encoder"),
+        PICTURES * (living + scores),
+    ]
+}
+
+fn latent_frames(folder: &Folder, frames: usize) -> usize {
+    let stride = folder.autoencoder.temporal_stride();
+    1 + frames.saturating_sub(1).div_ceil(stride)
+}
+
 fn sampling(folder: &Folder, size: [usize; 2], frames: usize) -> [u64; 2] {
     let config = &folder.transformer;
     let [width, hidden] = [config.width(), config.ffn_dim].map(|n| n as u64);
     let stride = folder.autoencoder.spatial_stride();
     let [_, rows, columns] = config.patch_size;
-    let latent_frames = 1 + frames
-        .saturating_sub(1)
-        .div_ceil(folder.autoencoder.temporal_stride());
-    let tokens = (latent_frames * (size[0] / stride / columns) * (size[1] / stride / rows)) as u64;
+    let places = (size[0] / stride / columns) * (size[1] / stride / rows);
+    let tokens = (latent_frames(folder, frames) * places) as u64;
     // Of two experts one is in memory.
     let weights = stored(folder, "transformer");
-    let living = tokens * (WIDE_TENSORS * width + HIDDEN_TENSORS * hidden);
-    [weights, contexts(folder) + living]
+    // A second branch leaves its own tokens and one hint.
+    let branch = match folder.conditioning {
+        Conditioning::Control(_) => 2,
+        _ => 0,
+    };
+    let living = tokens * ((WIDE_TENSORS + branch) * width + HIDDEN_TENSORS * hidden);
+    let beside = (beside_channels(folder) * rows * columns) as u64 * tokens;
+    [weights, contexts(folder) + living + beside]
+}
+
+/// Channels of what is shown beside the latents.
+fn beside_channels(folder: &Folder) -> usize {
+    match &folder.conditioning {
+        Conditioning::Control(config) => config.vace_in_channels,
+        _ => folder.transformer.in_channels - folder.transformer.channels_out(),
+    }
 }
 
 /// Keys and values of the prompts in each block, which stay until the clip is made.
 fn contexts(folder: &Folder) -> u64 {
     let config = &folder.transformer;
     let layers = config.num_layers as u64;
-    PROMPTS * layers * 2 * (TEXT_TOKENS * config.width()) as u64
+    let branch = match &folder.conditioning {
+        Conditioning::Control(config) => config.vace_layers.len() as u64,
+        _ => 0,
+    };
+    let image = folder.image.as_ref().map_or(0, |image| {
+        let pictures = 1 + usize::from(config.pos_embed_seq_len.is_some());
+        pictures * (1 + image.side() * image.side())
+    });
+    PROMPTS * (layers + branch) * 2 * ((TEXT_TOKENS + image) * config.width()) as u64
+}
+
+/// The encoder, which takes a latent frame at a time, and what it leaves of a clip. Nothing of the transformers is there yet.
+fn encode(folder: &Folder, size: [usize; 2], frames: usize) -> [u64; 2] {
+    let config = &folder.autoencoder;
+    let stride = config.spatial_stride();
+    let latents = (size[0] / stride * (size[1] / stride) * latent_frames(folder, frames)) as u64;
+    let kept = latents * beside_channels(folder) as u64;
+    let channels = config.base_dim * config.dim_mult[0];
+    [
+        vae_weights(folder),
+        kept + at_full_size(folder, size, channels),
+    ]
 }
 
 fn decode(folder: &Folder, size: [usize; 2]) -> [u64; 2] {
     let config = &folder.autoencoder;
+    let channels = config.decoder_dim() * config.dim_mult[0];
+    [
+        vae_weights(folder),
+        contexts(folder) + at_full_size(folder, size, channels),
+    ]
+}
+
+fn vae_weights(folder: &Folder) -> u64 {
+    part(folder, "vae").map_or(0, |part| part.elements.saturating_mul(BYTES))
+}
+
+/// What one direction of the autoencoder holds, which is widest where frames have their full size.
+fn at_full_size(folder: &Folder, size: [usize; 2], channels: usize) -> u64 {
+    let config = &folder.autoencoder;
     let patch = config.patch();
     let full = (size[0] / patch * (size[1] / patch)) as u64;
     let frames = config.temporal_stride() as u64;
-    let channels = (config.decoder_dim() * config.dim_mult[0]) as u64;
-    let frame = full * channels;
+    let frame = full * channels as u64;
     // Two in each block, and the last one.
     let convolutions = 2 * (config.num_res_blocks as u64 + 1) + 1;
     // Each smaller size has twice the channels on a quarter of the places: half, and all of them together as much again.
     let tails = 2 * convolutions * TAIL * frame;
-    let living = FULL_TENSORS * frames * frame;
-    let weights = part(folder, "vae").map_or(0, |part| part.elements.saturating_mul(BYTES));
-    [weights, contexts(folder) + tails + living]
+    tails + FULL_TENSORS * frames * frame
 }

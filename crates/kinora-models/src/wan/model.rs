@@ -1,8 +1,9 @@
-//! The family behind the seam to the pipeline: text to video of Wan 2.1 and 2.2, and TI2V with a first picture.
+//! The family behind the seam to the pipeline: Wan 2.1 and 2.2 from words, from pictures (TI2V, I2V, FLF2V) and from clips
+//! with masks (VACE).
 //!
-//! Follows `WanPipeline` of diffusers 0.42, `pipelines/wan/pipeline_wan.py`. The networks are loaded when they are asked
-//! for, and of the large ones (text encoder, transformers) never two at a time: memory holds the largest stage, not their
-//! sum.
+//! Follows `WanPipeline`, `WanImageToVideoPipeline` and `WanVACEPipeline` of diffusers 0.42, `pipelines/wan/`. The networks
+//! are loaded when they are asked for, and of the large ones (text encoder, image encoder, transformers) never two at a
+//! time: memory holds the largest stage, not their sum.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -10,12 +11,16 @@ use burn::tensor::{Device, Tensor, TensorData};
 use kinora_kernels::Precision;
 
 use super::autoencoder::{Autoencoder, DecodeState};
+use super::beside::{Beside, Encoder};
+use super::conditioning::Conditioning;
+use super::denoiser::{Denoiser, DenoiserContext};
 use super::folder::Folder;
+use super::image::ImageEncoder;
 use super::memory;
+use super::picture::for_image_encoder;
 use super::prompt::{PromptTokenizer, TEXT_TOKENS};
 use super::text::TextEncoder;
-use super::transformer::{Context, Transformer};
-use crate::{Description, Error, StageMemory, VideoModel, Window};
+use crate::{Description, Error, GivenClip, Shown, StageMemory, VideoModel, Window};
 
 /// What a network calls pure noise.
 const NOISE: f64 = 1000.0;
@@ -25,8 +30,10 @@ const NOISE: f64 = 1000.0;
 pub struct WanText {
     /// `[1, TEXT_TOKENS, d_model]`, zeros after the prompt's end.
     embedding: Tensor<3>,
+    /// What was shown of the clip.
+    beside: Option<Beside>,
     /// Of the transformer that was asked last: it has keys and values for every block, which all steps share.
-    context: Mutex<Option<(Expert, Context)>>,
+    context: Mutex<Option<(Expert, DenoiserContext)>>,
 }
 
 /// Which of at most two transformers.
@@ -42,7 +49,8 @@ enum Expert {
 #[derive(Debug)]
 enum Large {
     Text(Box<(PromptTokenizer, TextEncoder)>),
-    Transformer(Expert, Box<Transformer>),
+    Image(Box<ImageEncoder>),
+    Denoiser(Expert, Box<Denoiser>),
 }
 
 /// A folder with Wan's weights, see the [module](self).
@@ -68,8 +76,11 @@ impl WanModel {
             spatial_stride: folder.autoencoder.spatial_stride(),
             temporal_stride,
             window: 1 + (folder.max_frames() - 1).div_ceil(temporal_stride),
-            // A given picture is seen beside what is made.
-            overlap: 1,
+            // Given frames that are seen beside what is made: VACE takes a second of them.
+            overlap: match folder.conditioning {
+                Conditioning::Control(_) => 4,
+                _ => 1,
+            },
             frames_per_second: folder.frames_per_second(),
             sizes: folder.sizes(),
             max_frames: Some(folder.max_frames()),
@@ -113,27 +124,43 @@ impl WanModel {
     }
 
     /// Does something with a transformer, which is loaded if it is not there.
-    fn with_transformer<T>(
+    fn with_denoiser<T>(
         &self,
         expert: Expert,
-        work: impl FnOnce(&Transformer) -> Result<T, Error>,
+        work: impl FnOnce(&Denoiser) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let mut large = lock(&self.large);
-        if !matches!(&*large, Some(Large::Transformer(loaded, _)) if *loaded == expert) {
+        if !matches!(&*large, Some(Large::Denoiser(loaded, _)) if *loaded == expert) {
             *large = None;
-            let checkpoint = self.folder.weights(expert == Expert::Second)?;
-            let transformer = Transformer::from_checkpoint(
-                &checkpoint,
-                &self.folder.transformer,
-                &self.device,
-                self.precision,
-            )?;
-            *large = Some(Large::Transformer(expert, Box::new(transformer)));
+            let is_second = expert == Expert::Second;
+            let denoiser = Denoiser::load(&self.folder, is_second, &self.device, self.precision)?;
+            *large = Some(Large::Denoiser(expert, Box::new(denoiser)));
         }
         match &*large {
-            Some(Large::Transformer(_, transformer)) => work(transformer),
+            Some(Large::Denoiser(_, denoiser)) => work(denoiser),
             _ => unreachable!("the transformer was loaded above"),
         }
+    }
+
+    /// Tokens of pictures, `[pictures, tokens, channels]`. The image encoder is loaded for them and goes at once.
+    fn encode_pictures(&self, pictures: &[Tensor<5>]) -> Result<Option<Tensor<3>>, Error> {
+        let Some(path) = &self.folder.files().image_encoder else {
+            return Ok(None);
+        };
+        let mut large = lock(&self.large);
+        *large = None;
+        let encoder = ImageEncoder::load(path, &self.device, self.precision)?;
+        let size = encoder.config().image_size;
+        *large = Some(Large::Image(Box::new(encoder)));
+        let Some(Large::Image(encoder)) = &*large else {
+            unreachable!("the image encoder was loaded above")
+        };
+        let prepared = pictures
+            .iter()
+            .map(|picture| for_image_encoder(picture, size));
+        let tokens = encoder.forward(Tensor::cat(prepared.collect(), 0))?;
+        *large = None;
+        Ok(Some(tokens))
     }
 
     /// Does something with the autoencoder, which is small and stays once it was loaded.
@@ -177,9 +204,10 @@ impl WanModel {
     /// Timesteps as the transformer takes them: one where all frames agree, else one for each frame.
     fn timesteps(&self, parts: &[f32]) -> Result<Tensor<2>, Error> {
         let is_even = parts.iter().all(|part| part == &parts[0]);
-        if !is_even && !self.folder.timestep_per_frame {
+        if !is_even && self.folder.conditioning != Conditioning::Timesteps {
             return Err(Error::Inputs(
-                "this model has one noise level for all frames; Wan-AI/Wan2.2-TI2V-5B-Diffusers takes a first picture",
+                "this model has one noise level for all frames; Wan-AI/Wan2.2-TI2V-5B-Diffusers takes a first picture, \
+                 Wan-AI/Wan2.1-VACE-1.3B-diffusers any frames",
             ));
         }
         let told = if is_even { &parts[..1] } else { parts };
@@ -212,7 +240,7 @@ impl VideoModel for WanModel {
     }
 
     fn memory(&self, size: [usize; 2], frames: usize) -> Vec<StageMemory> {
-        memory::stages(&self.folder, size, frames).to_vec()
+        memory::stages(&self.folder, size, frames)
     }
 
     fn encode_text(&self, prompt: &str) -> Result<WanText, Error> {
@@ -230,8 +258,43 @@ impl VideoModel for WanModel {
         };
         Ok(WanText {
             embedding,
+            beside: None,
             context: Mutex::default(),
         })
+    }
+
+    fn show(&self, texts: &mut [&mut WanText], given: &GivenClip<'_>) -> Result<(), Error> {
+        let with_encoder = |work: &dyn Fn(&Encoder<'_>) -> Result<Tensor<5>, Error>| {
+            self.with_autoencoder(|autoencoder| {
+                work(&Encoder {
+                    autoencoder,
+                    mean: self.mean(),
+                    deviation: self.deviation(),
+                })
+            })
+        };
+        let beside = match &self.folder.conditioning {
+            Conditioning::Words | Conditioning::Timesteps => return Ok(()),
+            Conditioning::Pictures(shown) => {
+                let picture = |place| (given.frame)(place).map(|frame| frame.picture);
+                let mut pictures: Vec<Tensor<5>> = picture(0).into_iter().collect();
+                if *shown == Shown::FirstAndLast {
+                    pictures.extend(picture(given.frames - 1));
+                }
+                // The encoder of pictures goes before that of latents works.
+                let image = self.encode_pictures(&pictures)?.map(Box::new);
+                let channels = with_encoder(&|encoder| encoder.channels(given))?;
+                Beside::Channels { channels, image }
+            }
+            Conditioning::Control(_) => {
+                *lock(&self.large) = None;
+                Beside::Control(with_encoder(&|encoder| encoder.control(given))?)
+            }
+        };
+        for text in texts {
+            text.beside = Some(beside.clone());
+        }
+        Ok(())
     }
 
     fn velocity(&self, window: Window<'_>, text: &WanText) -> Result<Tensor<5>, Error> {
@@ -241,15 +304,16 @@ impl VideoModel for WanModel {
         let mut context = lock(&text.context);
         // Freed before the next transformer comes.
         context.take_if(|(of, _)| *of != expert);
-        self.with_transformer(expert, |transformer| {
+        let beside = text.beside.as_ref();
+        self.with_denoiser(expert, |denoiser| {
             let (_, context) = match &mut *context {
                 Some(context) => context,
                 empty => {
-                    let prepared = transformer.prepare(text.embedding.clone(), None)?;
+                    let prepared = denoiser.prepare(text.embedding.clone(), beside)?;
                     empty.insert((expert, prepared))
                 }
             };
-            transformer.forward(window.latents, &timesteps, context)
+            denoiser.forward(window.latents, &timesteps, beside, context)
         })
     }
 

@@ -137,32 +137,35 @@ impl VaceTransformer {
         let (mut x, start) = self.transformer.start(latents, timesteps, transformer)?;
         let control_tokens = self.control_tokens(control, &x, &start.rotary)?;
 
-        let mut hints = Vec::with_capacity(self.blocks.len());
+        // Each hint is made just before its block: it is as large as all tokens.
         let mut given = control_tokens;
-        for (block, context) in self.blocks.iter().zip(&context.control) {
-            if let Some(join) = &block.join {
-                given = join.forward_with(given, Activation::None, precision) + x.clone();
-            }
-            let modulation = &start.time.modulation;
-            given = block
-                .block
-                .forward(given, modulation, &start.rotary, context, precision);
-            hints.push(
-                block
-                    .hint
-                    .forward_with(given.clone(), Activation::None, precision),
-            );
-        }
-
-        let mut hints = hints.into_iter().zip(&control.scales);
+        let mut hinting = self
+            .blocks
+            .iter()
+            .zip(&context.control)
+            .zip(&control.scales);
         let blocks = self.transformer.blocks.iter().zip(&transformer.blocks);
         for (i, (block, context)) in blocks.enumerate() {
             let modulation = &start.time.modulation;
-            x = block.forward(x, modulation, &start.rotary, context, precision);
+            let mut hint = None;
             if self.config.vace_layers.contains(&i)
-                && let Some((hint, scale)) = hints.next()
+                && let Some(((control, context), scale)) = hinting.next()
             {
-                x = x + hint * *scale;
+                if let Some(join) = &control.join {
+                    given = join.forward_with(given, Activation::None, precision) + x.clone();
+                }
+                given = control
+                    .block
+                    .forward(given, modulation, &start.rotary, context, precision);
+                let made =
+                    control
+                        .hint
+                        .forward_with::<3>(given.clone(), Activation::None, precision);
+                hint = Some(made * *scale);
+            }
+            x = block.forward(x, modulation, &start.rotary, context, precision);
+            if let Some(hint) = hint {
+                x = x + hint;
             }
         }
         Ok(self.transformer.finish(x, &start))

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Device;
 use kinora_media::Frame;
-use kinora_models::{Description, VideoModel};
+use kinora_models::{Description, KnownFrames, Shown, VideoModel};
 
 use super::encode;
-use crate::{Error, LatentFrame, Timeline};
+use crate::generate::latent_frames;
+use crate::limits::{check_beside, check_kinds, check_length};
+use crate::timeline::Kind;
+use crate::{Beside, Error, LatentFrame, Timeline};
 
 /// A layout with given frames at one end or at both.
 pub struct Bridge {
@@ -17,13 +20,22 @@ pub struct Bridge {
     pub frames: usize,
     /// The given frames beside the made ones, by their place.
     pub seams: BTreeMap<usize, Frame>,
+    /// The given frames, where the model is shown them beside the latents.
+    pub beside: Beside,
     /// The first frame that was asked for.
     pub made_from: usize,
 }
 
-/// Frames before the made ones that a model sees: whole latent frames, and the one that begins a clip.
+/// Frames before the made ones that a model sees: whole latent frames, and the one that begins a clip. Models that take a
+/// clip's first picture see the last of them alone.
 pub fn frames_before(about: &Description) -> usize {
-    1 + about.overlap.max(1) * about.temporal_stride
+    match about.known_frames {
+        KnownFrames::First
+        | KnownFrames::Shown(Shown::First | Shown::FirstAndMaybeLast | Shown::FirstAndLast) => 1,
+        KnownFrames::None | KnownFrames::Any | KnownFrames::Shown(Shown::Any) => {
+            1 + about.overlap.max(1) * about.temporal_stride
+        }
+    }
 }
 
 /// Frames after the made ones that a model sees; the made ones may end within a latent frame, so up to a stride more.
@@ -37,7 +49,7 @@ pub fn frames_after(about: &Description) -> usize {
 ///
 /// # Errors
 ///
-/// [`Error::EmptyTimeline`] where nothing is to be made.
+/// [`Error::EmptyTimeline`] where nothing is to be made, and what the model does not take.
 pub fn bridge<M: VideoModel>(
     model: &M,
     before: &[Frame],
@@ -49,8 +61,78 @@ pub fn bridge<M: VideoModel>(
         return Err(Error::EmptyTimeline);
     }
     let about = model.description();
+    check_length(about, made)?;
+    match about.known_frames {
+        KnownFrames::Shown(shown) => beside(about, shown, before, made, after),
+        _ => known(model, before, made, after, device),
+    }
+}
+
+/// Given frames beside the latents.
+fn beside(
+    about: &Description,
+    shown: Shown,
+    before: &[Frame],
+    made: usize,
+    after: &[Frame],
+) -> Result<Bridge, Error> {
+    let stride = about.temporal_stride;
+    let before = &before[before.len() - before.len().min(frames_before(about))..];
+    let asked = before.len() + made;
+    let wanted = match shown {
+        Shown::Any => after.len().min(about.overlap.max(1) * stride),
+        _ => after.len().min(1),
+    };
+    let total = latent_frames(asked + wanted, stride);
+    let whole = 1 + (total - 1) * stride;
+    let mut beside = Beside::default();
+    let mut seams = BTreeMap::new();
+    let given = before.iter().enumerate();
+    beside
+        .frames
+        .extend(given.map(|(place, frame)| (place, frame.clone().into())));
+    if let Some(last) = before.last() {
+        seams.insert(before.len() - 1, last.clone());
+    }
+    let mut frames = asked;
+    if let (Some(first), Some(last)) = (after.first(), after.last()) {
+        // Latent frames are made as a whole: what is given goes on until their end.
+        let given = (asked..whole).map(|place| (place, after.get(place - asked).unwrap_or(last)));
+        beside
+            .frames
+            .extend(given.map(|(place, frame)| (place, frame.clone().into())));
+        seams.insert(asked, first.clone());
+        frames = whole;
+    }
+    check_length(about, frames)?;
+    check_beside(about, &beside, total)?;
+    Ok(Bridge {
+        timeline: Timeline::free(total),
+        frames,
+        seams,
+        beside,
+        made_from: before.len(),
+    })
+}
+
+/// Given frames as known latent frames.
+fn known<M: VideoModel>(
+    model: &M,
+    before: &[Frame],
+    made: usize,
+    after: &[Frame],
+    device: &Device,
+) -> Result<Bridge, Error> {
+    let about = model.description();
     let stride = about.temporal_stride;
     let before = whole_latents(before, frames_before(about), stride);
+    let known_before = before.len().min(1) + before.len().saturating_sub(1) / stride;
+    let mut kinds = vec![Kind::Known; known_before];
+    kinds.push(Kind::Free);
+    if !after.is_empty() {
+        kinds.push(Kind::Known);
+    }
+    check_kinds(about, &kinds)?;
     let mut latent_frames: Vec<LatentFrame> = Vec::new();
     if let Some((first, rest)) = before.split_first() {
         latent_frames.push(LatentFrame::Known(encode::first(model, first, device)?));
@@ -94,6 +176,7 @@ pub fn bridge<M: VideoModel>(
         timeline: Timeline::new(latent_frames),
         frames,
         seams,
+        beside: Beside::default(),
         made_from,
     })
 }

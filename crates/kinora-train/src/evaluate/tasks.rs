@@ -9,7 +9,7 @@ use kinora_media::{Frame, FrameRate};
 use kinora_models::{Description, VideoModel};
 use kinora_pipeline::tasks::{bridge, frames_after, frames_before, stills};
 use kinora_pipeline::{
-    Film, Fit, Generation, Piece, Rates, Reel, Sampling, Take, Timeline, generate, make,
+    Beside, Film, Fit, Generation, Piece, Rates, Reel, Sampling, Take, Timeline, generate, make,
 };
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,7 @@ struct Laid {
     timeline: Timeline,
     frames: usize,
     seams: BTreeMap<usize, Frame>,
+    beside: Beside,
     /// What is shown at each place: a given frame, or what is made there.
     shown: Vec<Option<Frame>>,
     /// What the rendered scene shows at each place.
@@ -187,6 +188,7 @@ fn lay(
             timeline: laid.timeline,
             frames,
             seams: laid.seams,
+            beside: laid.beside,
             shown: [given(&real[..1]), vec![None; made]].concat(),
             real: Some(real[..frames].to_vec()),
         });
@@ -202,6 +204,7 @@ fn lay(
         timeline: laid.timeline,
         frames: laid.frames,
         seams: laid.seams,
+        beside: laid.beside,
         shown: [
             given(head),
             vec![None; made],
@@ -246,6 +249,7 @@ fn run(
             layout: Box::new(laid.timeline.clone()),
             frames: laid.frames,
             seams: laid.seams.clone(),
+            beside: laid.beside.clone(),
             joined: false,
         }],
         reel: Reel::new(

@@ -94,7 +94,10 @@ pub(crate) struct MakeArgs {
     /// Begin even if the model seems to need more memory than is free.
     #[arg(help_heading = "Machine", long)]
     pub(crate) ignore_memory: bool,
-    /// Where finished windows are kept until the file is done, so that the same command goes on after
+    /// Seconds of denoising that a run which is cut off loses at most; 0 keeps every step.
+    #[arg(help_heading = "Machine", long, value_name = "SECONDS", default_value_t = 30.0, value_parser = values::interval)]
+    pub(crate) save_every: f64,
+    /// Where finished windows and steps are kept until the file is done, so that the same command goes on after
     /// it was cut off [default: a folder for the user's data]
     #[arg(help_heading = "Machine", long, value_name = "FOLDER")]
     pub(crate) session_dir: Option<PathBuf>,

@@ -22,7 +22,8 @@ pub(crate) use make::MakeArgs;
 pub(crate) use parts::PartArgs;
 pub(crate) use resume::ResumeArgs;
 pub(crate) use tasks::{
-    BlendArgs, ExtendArgs, FillArgs, GenerateArgs, ImageArgs, LoopArgs, RemixArgs, StoryboardArgs,
+    BlendArgs, ExtendArgs, FillArgs, GenerateArgs, ImageArgs, LoopArgs, ReferenceArgs, RemixArgs,
+    StoryboardArgs,
 };
 pub(crate) use train::{EvaluateArgs, TrainArgs, TrainTarget};
 

@@ -18,6 +18,10 @@ pub(crate) struct PartArgs {
     /// The autoencoder [default: what is found]
     #[arg(long, value_name = "FILE")]
     pub(crate) vae: Option<PathBuf>,
+    /// The image encoder (CLIP ViT-H) of models that see a first picture through one [default: what is
+    /// found]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) image_encoder: Option<PathBuf>,
     /// The tokenizer: tokenizer.json of umT5, or a folder with it [default: what is found]
     #[arg(long, value_name = "FILE")]
     pub(crate) tokenizer: Option<PathBuf>,
@@ -41,6 +45,7 @@ impl PartArgs {
             text_encoder: self.text_encoder.clone(),
             tokenizer: self.tokenizer.clone(),
             vae: self.vae.clone(),
+            image_encoder: self.image_encoder.clone(),
         }
     }
 
@@ -54,6 +59,7 @@ impl PartArgs {
         let flags = [
             ("--text-encoder", &self.text_encoder),
             ("--vae", &self.vae),
+            ("--image-encoder", &self.image_encoder),
             ("--tokenizer", &self.tokenizer),
             ("--low-noise", &self.low_noise),
         ];

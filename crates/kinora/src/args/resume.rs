@@ -7,7 +7,8 @@ use clap::Args;
 pub(super) const LONG_ABOUT: &str = "\
 List what was cut off, and go on with it.
 
-Every finished window of a clip is kept until the file is done. After Ctrl-C, a kill or a power failure \
+Every finished window of a clip is kept until the file is done, and every half a minute how far the next \
+one is (--save-every). After Ctrl-C, a kill or a power failure \
 the same command goes on from there, and the file is the same as without the interruption, bit for bit. \
 Without an ID all that can be gone on with is listed.";
 

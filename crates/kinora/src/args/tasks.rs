@@ -29,6 +29,15 @@ pub(crate) struct GivenArgs {
     pub(crate) sound: SoundArgs,
 }
 
+/// Pictures of what is to be seen.
+#[derive(Debug, Args)]
+pub(crate) struct ReferenceArgs {
+    /// A picture of a subject or a place that is to be seen, for models that look at such (Wan 2.1 VACE);
+    /// may be given several times.
+    #[arg(help_heading = "Pictures", long, value_name = "FILE")]
+    pub(crate) reference: Vec<PathBuf>,
+}
+
 /// What becomes of a given clip's sound.
 #[derive(Debug, Args)]
 pub(crate) struct SoundArgs {
@@ -81,6 +90,8 @@ pub(crate) struct GenerateArgs {
     #[arg(help_heading = "Pictures", long, value_name = "SECONDS=FILE", value_parser = values::keyframe)]
     pub(crate) keyframe: Vec<Keyframe>,
     #[command(flatten)]
+    pub(crate) references: ReferenceArgs,
+    #[command(flatten)]
     pub(crate) make: MakeArgs,
 }
 
@@ -95,6 +106,8 @@ EXAMPLES:
 pub(crate) struct ImageArgs {
     #[command(flatten)]
     pub(crate) words: WordsArgs,
+    #[command(flatten)]
+    pub(crate) references: ReferenceArgs,
     #[command(flatten)]
     pub(crate) make: MakeArgs,
 }
@@ -123,6 +136,8 @@ pub(crate) struct ExtendArgs {
     #[arg(help_heading = "Clip", long)]
     pub(crate) before: bool,
     #[command(flatten)]
+    pub(crate) references: ReferenceArgs,
+    #[command(flatten)]
     pub(crate) make: MakeArgs,
 }
 
@@ -136,7 +151,8 @@ const FILL_EXAMPLES: &str = "\
 EXAMPLES:
   kinora fill clip.mp4 --from 1.2 --to 2.0
   kinora fill clip.mp4 --mask mask.png \"a red balloon\"
-  kinora fill clip.mp4 --mask mask.mp4 \"a meadow\" -o clean.mp4";
+  kinora fill clip.mp4 --mask mask.mp4 \"a meadow\" -o clean.mp4
+  kinora fill clip.mp4 --mask mask.png \"a teddy bear\" --reference bear.png --model Wan-AI/Wan2.1-VACE-1.3B-diffusers";
 
 /// What `kinora fill` takes.
 #[derive(Debug, Args)]
@@ -153,6 +169,8 @@ pub(crate) struct FillArgs {
     /// Region: white is made, black is kept.
     #[arg(help_heading = "Part", long, value_name = "FILE", conflicts_with_all = ["from", "to"])]
     pub(crate) mask: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) references: ReferenceArgs,
     #[command(flatten)]
     pub(crate) make: MakeArgs,
 }

@@ -6,13 +6,14 @@ use std::ops::Range;
 use anyhow::{Result, bail};
 use burn::tensor::Device;
 use kinora_media::{Frame, read_picture, resize};
-use kinora_models::VideoModel;
+use kinora_models::{KnownFrames, Shown, VideoModel};
 use kinora_pipeline::tasks::{
-    Change, Look, Revision, Survey, bridge, frames_after, frames_before, stills, survey,
+    Change, Look, Repaint, Revision, Survey, bridge, frames_after, frames_before, repaint, stills,
+    survey,
 };
 use kinora_pipeline::{
-    Film, Fit, Layout, Mask, Piece, Reel, Region, Sampling, Take, Timeline, fit_given,
-    latent_frames,
+    Beside, Film, Fit, Layout, Mask, Piece, Reel, Region, Sampling, Take, Timeline, fit_given,
+    latent_frames, reference,
 };
 
 use super::given::Given;
@@ -95,6 +96,7 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
                 (takes, vec![self.shows(frames)])
             }
         };
+        let takes = self.with_references(takes)?;
         Ok(Film {
             size: self.plan.native_size,
             takes,
@@ -110,8 +112,20 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
             layout: Box::new(layout),
             frames,
             seams: BTreeMap::new(),
+            beside: Beside::default(),
             joined: false,
         }
+    }
+
+    /// Takes that are shown the given pictures of what is to be seen.
+    fn with_references(&self, mut takes: Vec<Take<'a>>) -> Result<Vec<Take<'a>>> {
+        for path in &self.request.references {
+            let picture = reference(&read_picture(path)?, self.plan.native_size)?;
+            for take in &mut takes {
+                take.beside.references.push(picture.clone());
+            }
+        }
+        Ok(takes)
     }
 
     /// All of the model's frames.
@@ -176,6 +190,7 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
         }
         let take = Take {
             seams: laid.seams,
+            beside: laid.beside,
             ..self.take(laid.timeline, frames)
         };
         Ok((vec![take], pieces))
@@ -243,6 +258,7 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
         let laid = bridge(self.model, before, made, after, self.device)?;
         let take = Take {
             seams: laid.seams,
+            beside: laid.beside,
             ..self.take(laid.timeline, laid.frames)
         };
         let piece = Piece::Made {
@@ -266,6 +282,31 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
             true => 1,
             false => self.plan.rates.model_frames(count),
         };
+        let piece = |over: Option<Region>| Piece::Made {
+            places: 0..frames,
+            frames: count,
+            over: over.map(Box::new),
+        };
+        let about = self.model.description();
+        let region = match (about.known_frames, region) {
+            (KnownFrames::Shown(Shown::Any), Some((mask, over))) => {
+                let clip = Repaint {
+                    path: &clip.path,
+                    mask,
+                    frames,
+                    fps: self.plan.rates.model,
+                    size: self.request.size,
+                    native_size: self.plan.native_size,
+                };
+                let layout = Timeline::free(latent_frames(frames, about.temporal_stride));
+                let take = Take {
+                    beside: repaint(about, clip)?,
+                    ..self.take(layout, frames)
+                };
+                return Ok((vec![take], vec![piece(Some(over))]));
+            }
+            (_, region) => region,
+        };
         let (mask, over) = region.unzip();
         let change = Change {
             path: clip.path.clone(),
@@ -276,12 +317,7 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
             mask,
         };
         let layout = Revision::open(self.model, change, self.plan.native_size, self.device)?;
-        let piece = Piece::Made {
-            places: 0..frames,
-            frames: count,
-            over: over.map(Box::new),
-        };
-        Ok((vec![self.take(layout, frames)], vec![piece]))
+        Ok((vec![self.take(layout, frames)], vec![piece(over)]))
     }
 
     /// One take for each shot. A shot that another goes on from ends with a whole latent frame, so that no time is missing.

@@ -124,8 +124,27 @@ fn open_in(folder: &Path, request: &mut Request, family: String) -> Result<Kept>
             .collect(),
         folder: std::env::current_dir().context("the current folder is gone")?,
     };
-    let session = Session::open(folder, &id, &serde_json::to_string_pretty(&about)?)?;
+    let session = Session::open(folder, &id, &serde_json::to_string_pretty(&about)?)?
+        .keeping_every(request.save_every);
     Ok(Kept { id, session })
+}
+
+/// What is kept of a clip, in words; `None` where that is nothing.
+pub(crate) fn progress(windows: usize, steps: usize) -> Option<String> {
+    let some = |count: usize, what: &str| match count {
+        1 => format!("1 finished {what}"),
+        count => format!("{count} finished {what}s"),
+    };
+    match (windows, steps) {
+        (0, 0) => None,
+        (windows, 0) => Some(some(windows, "window")),
+        (0, steps) => Some(some(steps, "step")),
+        (windows, steps) => Some(format!(
+            "{} and {} of the next",
+            some(windows, "window"),
+            some(steps, "step")
+        )),
+    }
 }
 
 /// Hash of all that decides the latents of a clip but its seed.
@@ -172,11 +191,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn progress_is_said_in_words() {
+        assert_eq!(progress(0, 0), None);
+        assert_eq!(progress(1, 0).unwrap(), "1 finished window");
+        assert_eq!(progress(0, 7).unwrap(), "7 finished steps");
+        assert_eq!(
+            progress(2, 1).unwrap(),
+            "2 finished windows and 1 finished step of the next"
+        );
+    }
+
+    #[test]
     fn the_first_letters_are_enough_if_they_are_no_others() {
         let found = |id: &str| Found {
             id: id.into(),
             about: String::new(),
             windows: 1,
+            steps: 0,
             is_open: false,
         };
         let all = || vec![found("abc1"), found("abd2")];

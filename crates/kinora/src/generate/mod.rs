@@ -17,7 +17,7 @@ mod task;
 pub(crate) mod values;
 pub(crate) mod words;
 
-pub(crate) use keep::{About, about, default_dir, find};
+pub(crate) use keep::{About, about, default_dir, find, progress as kept_progress};
 pub(crate) use request::{Asked, Enhancer};
 pub(crate) use service::Service;
 
@@ -87,18 +87,18 @@ fn make<M: VideoModel>(model: &M, asked: Asked, run: Run<'_>) -> Result<()> {
     interrupt::check()?;
 
     let plan = Plan::new(&request, about)?;
-    let task = request.task.recipe()?;
+    let task = request.task_recipe()?;
     let mut kept = keep::open(&mut request, &plan, about, &task)?;
     if let Some(note) = &request.note {
         progress.note(global, note);
     }
     if let Some(Kept { id, session }) = &kept
-        && session.windows() > 0
+        && let Some(done) = keep::progress(session.windows(), session.steps())
     {
-        let (windows, seed) = (session.windows(), request.sampling.seed);
+        let seed = request.sampling.seed;
         progress.note(
             global,
-            &format!("going on with session {id}, seed {seed}: {windows} finished windows"),
+            &format!("going on with session {id}, seed {seed}: {done}"),
         );
     }
     request.enhance(model);
@@ -194,18 +194,18 @@ fn cut_off(kept: Option<Kept>, error: anyhow::Error, global: &Global) -> anyhow:
     let Some(Kept { id, session }) = kept else {
         return if stopped { Stopped.into() } else { error };
     };
-    let windows = session.windows();
-    if windows == 0 || hopeless {
+    let done = keep::progress(session.windows(), session.steps()).filter(|_| !hopeless);
+    let Some(done) = done else {
         // The first error is the one to tell.
         let _ = session.remove();
         return if stopped { Stopped.into() } else { error };
-    }
+    };
     if stopped {
-        return StoppedInSession { id, windows }.into();
+        return StoppedInSession { id, done }.into();
     }
     if !global.quiet {
         eprintln!(
-            "{windows} finished windows are kept: the same command goes on from there, as does `kinora resume {id}`"
+            "kept: {done}; the same command goes on from there, as does `kinora resume {id}`"
         );
     }
     error

@@ -39,7 +39,7 @@ pub(crate) fn recipe(
     if let Some(asked) = &request.asked {
         recipe["asked"] = json!(asked);
     }
-    if !request.task.is_text_alone() {
+    if !request.is_text_alone() {
         recipe["task"] = task.clone();
     }
     recipe

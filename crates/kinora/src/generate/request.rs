@@ -1,21 +1,23 @@
 //! What is to be made: names chosen, defaults filled in, the place for the output proven.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use kinora_media::{FrameRate, Quality, SinkOptions, open_sink};
 use kinora_models::{Description, VideoModel};
 use kinora_pipeline::Sampling;
+use serde_json::Value;
 
 use super::given::Given;
 use super::plan::shaped;
 use super::script;
 use super::service::Service;
-use super::task::{Length, Task};
+use super::task::{Length, Task, inputs_recipe};
 use super::words;
 use crate::args::{
     BlendArgs, ExtendArgs, FillArgs, GenerateArgs, ImageArgs, LoopArgs, Lora, MakeArgs, PartArgs,
-    RemixArgs, StoryboardArgs,
+    ReferenceArgs, RemixArgs, StoryboardArgs,
 };
 use crate::device::DeviceChoice;
 use crate::name;
@@ -25,6 +27,8 @@ use crate::weights::ModelSource;
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) task: Task,
+    /// Pictures of what is to be seen.
+    pub(crate) references: Vec<PathBuf>,
     /// What the model is told.
     pub(crate) prompt: String,
     /// What was asked for, where the model is told more.
@@ -49,6 +53,8 @@ pub(crate) struct Request {
     pub(crate) seed_is_drawn: bool,
     pub(crate) device: DeviceChoice,
     pub(crate) session_dir: Option<PathBuf>,
+    /// How long a window is denoised before its state is kept.
+    pub(crate) save_every: Duration,
     /// The session that is to be gone on with.
     pub(crate) session: Option<String>,
     pub(crate) json: bool,
@@ -70,6 +76,7 @@ pub(crate) enum Enhancer {
 #[derive(Debug)]
 pub(crate) struct Asked {
     task: Task,
+    references: Vec<PathBuf>,
     prompt: String,
     note: Option<String>,
     enhancer: Enhancer,
@@ -90,6 +97,7 @@ impl Asked {
         let length = length(args.make.output.as_deref(), args.seconds)?;
         let pictures = Task::pictures(args.image, args.keyframe, args.last_image, length)?;
         Ok(Self {
+            references: pictures_of(args.references)?,
             enhancer: match (args.words.enhance.enhancer(), pictures.is_empty()) {
                 (enhancer, true) => enhancer,
                 // A place that somebody else thought of would contradict the pictures.
@@ -118,6 +126,7 @@ impl Asked {
             pictures: Vec::new(),
         };
         Ok(Self {
+            references: pictures_of(args.references)?,
             task,
             enhancer: args.words.enhance.enhancer(),
             name: args.words.prompt.clone(),
@@ -137,6 +146,7 @@ impl Asked {
         let clip = Given::open_clip(args.given.clip)?;
         let (prompt, note) = prompt(args.given.prompt, &[&clip]);
         Ok(Self {
+            references: pictures_of(args.references)?,
             name: format!("{} extended", clip.stem()),
             task: Task::Extend {
                 clip,
@@ -169,6 +179,7 @@ impl Asked {
             _ => bail!("say what is to be filled: --from and --to, or --mask"),
         };
         Ok(Self {
+            references: pictures_of(args.references)?,
             name,
             task,
             prompt,
@@ -187,6 +198,7 @@ impl Asked {
     pub(crate) fn remix(args: RemixArgs) -> Result<Self> {
         let clip = Given::open(args.clip)?;
         Ok(Self {
+            references: Vec::new(),
             name: format!("{} remixed", clip.stem()),
             task: Task::Remix {
                 clip,
@@ -209,6 +221,7 @@ impl Asked {
         let clip = Given::open_clip(args.given.clip)?;
         let (prompt, note) = prompt(args.given.prompt, &[&clip]);
         Ok(Self {
+            references: Vec::new(),
             name: format!("{} loop", clip.stem()),
             task: Task::Loop {
                 clip,
@@ -232,6 +245,7 @@ impl Asked {
         let second = Given::open_clip(args.second)?;
         let (prompt, note) = prompt(args.prompt, &[&first, &second]);
         Ok(Self {
+            references: Vec::new(),
             name: format!("{} {}", first.stem(), second.stem()),
             task: Task::Blend {
                 first,
@@ -260,6 +274,7 @@ impl Asked {
             .to_string_lossy();
         let prompts: Vec<&str> = shots.iter().map(|shot| shot.prompt.as_str()).collect();
         Ok(Self {
+            references: Vec::new(),
             name: stem.into_owned(),
             prompt: prompts.join(" / "),
             task: Task::Storyboard(shots),
@@ -300,6 +315,7 @@ impl Request {
     pub(crate) fn resolve(asked: Asked, about: &Description) -> Result<Self> {
         let Asked {
             mut task,
+            references,
             prompt,
             note,
             enhancer,
@@ -343,6 +359,7 @@ impl Request {
             output,
             note,
             task,
+            references,
             negative: make.negative.unwrap_or_else(|| defaults.negative.clone()),
             overwrite: make.force,
             keeps_sound,
@@ -359,6 +376,7 @@ impl Request {
             loras: make.parts.lora,
             device: make.device,
             session_dir: make.session_dir,
+            save_every: Duration::from_secs_f64(make.save_every),
             session: make.session,
             json: make.json,
         };
@@ -389,6 +407,24 @@ impl Request {
         }
     }
 
+    /// What the recipe says of the task, beside prompt and settings.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be read.
+    pub(crate) fn task_recipe(&self) -> Result<Value> {
+        let mut recipe = self.task.recipe()?;
+        if !self.references.is_empty() {
+            recipe["references"] = inputs_recipe(&self.references)?;
+        }
+        Ok(recipe)
+    }
+
+    /// Whether nothing but a prompt says what is made.
+    pub(crate) fn is_text_alone(&self) -> bool {
+        self.task.is_text_alone() && self.references.is_empty()
+    }
+
     /// How the file is written, at `fps`.
     pub(crate) fn sink_options(&self, fps: FrameRate) -> SinkOptions {
         let [width, height] = self.size;
@@ -412,7 +448,8 @@ impl Request {
             output
                 .is_ok_and(|output| std::fs::canonicalize(input).is_ok_and(|input| input == output))
         };
-        match self.task.inputs().into_iter().find(same) {
+        let inputs = self.task.inputs().into_iter().chain(&self.references);
+        match inputs.into_iter().find(same) {
             Some(input) => bail!(
                 "{} would replace itself: give the output another name",
                 input.display()
@@ -420,6 +457,12 @@ impl Request {
             None => Ok(()),
         }
     }
+}
+
+/// Pictures that can be read.
+fn pictures_of(args: ReferenceArgs) -> Result<Vec<PathBuf>> {
+    let open = |path: PathBuf| Given::open(path).map(|given| given.path);
+    args.reference.into_iter().map(open).collect()
 }
 
 /// The prompt that was given, else those of the recipes; and what to tell where there is none.

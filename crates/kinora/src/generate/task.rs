@@ -210,11 +210,7 @@ impl Task {
     ///
     /// What cannot be read.
     pub(crate) fn recipe(&self) -> Result<Value> {
-        let mut inputs = Vec::new();
-        for path in self.inputs() {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            inputs.push(json!({"name": name, "sha256": sha256(path)?}));
-        }
+        let inputs = inputs_recipe(self.inputs())?;
         let settings = match self {
             Self::Generate { pictures, .. } => {
                 let moments = pictures.iter().map(|(moment, _)| match moment {
@@ -242,4 +238,18 @@ impl Task {
         };
         Ok(json!({"verb": self.name(), "inputs": inputs, "settings": settings}))
     }
+}
+
+/// Names and hashes of files.
+///
+/// # Errors
+///
+/// What cannot be read.
+pub(crate) fn inputs_recipe<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Result<Value> {
+    let about = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Ok(json!({"name": name, "sha256": sha256(path)?}))
+    };
+    let all: Result<Vec<Value>> = paths.into_iter().map(about).collect();
+    Ok(Value::Array(all?))
 }

@@ -106,6 +106,11 @@ pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     number(text, 0.1, 600.0, "length", "seconds")
 }
 
+/// Time between two savings.
+pub(crate) fn interval(text: &str) -> Result<f64, String> {
+    number(text, 0.0, 86_400.0, "time", "seconds")
+}
+
 /// Length of a clip, or none.
 pub(crate) fn drift(text: &str) -> Result<f64, String> {
     number(text, 0.0, 600.0, "length", "seconds")

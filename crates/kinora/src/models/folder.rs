@@ -1,7 +1,7 @@
 //! A folder with weights of Wan.
 
-use kinora_models::Sizes;
 use kinora_models::wan::{Folder, memory};
+use kinora_models::{KnownFrames, Shown, Sizes};
 use serde_json::{Value, json};
 
 use crate::generate::memory_plan;
@@ -19,15 +19,19 @@ pub(super) fn to_json(name: &str, folder: &Folder) -> Value {
         })
         .collect();
     let stages = memory::stages(folder, defaults.size, defaults.frames);
-    let stages = stages.map(
-        |stage| json!({ "stage": stage.stage, "weights": stage.weights, "working": stage.working }),
-    );
+    let stages: Vec<Value> = stages
+        .iter()
+        .map(|stage| {
+            json!({ "stage": stage.stage, "weights": stage.weights, "working": stage.working })
+        })
+        .collect();
     json!({
         "name": name,
         "mark": folder.mark,
         "parts": parts,
         "fps": folder.frames_per_second(),
         "max_frames": folder.max_frames(),
+        "takes": takes(folder),
         "sampler": defaults.sampler.name(),
         "steps": defaults.steps,
         "guidance": defaults.guidance,
@@ -35,6 +39,21 @@ pub(super) fn to_json(name: &str, folder: &Folder) -> Value {
         "size": defaults.size,
         "memory": stages,
     })
+}
+
+/// What may be given of a clip.
+fn takes(folder: &Folder) -> &'static str {
+    match folder.known_frames() {
+        KnownFrames::None => "words",
+        KnownFrames::First => "words, or words and a first picture",
+        KnownFrames::Any => "words, and any frames",
+        KnownFrames::Shown(Shown::First) => "words and a first picture",
+        KnownFrames::Shown(Shown::FirstAndMaybeLast) => {
+            "words and a first picture, or a first and a last"
+        }
+        KnownFrames::Shown(Shown::FirstAndLast) => "words, a first picture and a last",
+        KnownFrames::Shown(Shown::Any) => "words, any frames, regions and reference pictures",
+    }
 }
 
 /// What a folder makes, for people.
@@ -64,11 +83,12 @@ pub(super) fn to_text(name: &str, folder: &Folder) -> String {
     let fps = folder.frames_per_second();
     let stages = memory::stages(folder, defaults.size, defaults.frames);
     format!(
-        "{name}\n  parameters  {}\n  makes       up to {} frames at {fps} frames/s ({:.1} s), {sizes}\n  settings    {}, {} \
+        "{name}\n  parameters  {}\n  makes       up to {} frames at {fps} frames/s ({:.1} s), {sizes}\n  takes       {}\n  settings    {}, {} \
          steps, guidance {}, shift {}\n  memory      {}\n              for a clip as long as it makes, at {width}x{height}; {}\n  mark        {}",
         parts.join(", "),
         folder.max_frames(),
         folder.max_frames() as f64 / fps as f64,
+        takes(folder),
         defaults.sampler,
         defaults.steps,
         defaults.guidance,
