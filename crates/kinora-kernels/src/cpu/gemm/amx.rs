@@ -145,6 +145,10 @@ impl Sums {
         Self([const { MaybeUninit::uninit() }; 32 * 32])
     }
 
+    pub(crate) const fn as_ptr(&self) -> *const f32 {
+        self.0.as_ptr().cast()
+    }
+
     pub(crate) const fn as_mut_ptr(&mut self) -> *mut f32 {
         self.0.as_mut_ptr().cast()
     }
@@ -307,76 +311,6 @@ impl Lanes {
         // A missing second run is replaced by the first; its sums are not used.
         let second = if lane + STRIP < lanes { self.stride } else { 0 };
         [first, first.wrapping_add(second)]
-    }
-}
-
-/// Products of 32 rows with one pair of strips after another, done step by step between other work, which the processor
-/// overlaps with them. The results are blocks of 32 × 32.
-pub(crate) struct Stepwise {
-    a: [*const u32; 2],
-    b: Lanes,
-    /// Columns that are left, from `col` on.
-    lanes: usize,
-    col: usize,
-    pair: [*const u32; 2],
-    step: usize,
-    steps: usize,
-    to: *mut f32,
-}
-
-impl Stepwise {
-    /// `steps` tiles of 16 words for each of `lanes` columns.
-    pub(crate) fn new(
-        a: [*const u32; 2],
-        b: Lanes,
-        lanes: usize,
-        steps: usize,
-        to: *mut f32,
-    ) -> Self {
-        Self {
-            a,
-            b,
-            lanes,
-            col: 0,
-            pair: b.pair(0, lanes),
-            step: 0,
-            steps,
-            to,
-        }
-    }
-
-    /// Steps in all.
-    pub(crate) fn len(&self) -> usize {
-        self.lanes.div_ceil(2 * STRIP) * self.steps
-    }
-
-    /// Takes a step, of [`Stepwise::len`] at most.
-    ///
-    /// # Safety
-    /// As for [`multiply`], and nobody else uses tiles in between.
-    #[inline(always)]
-    pub(crate) unsafe fn step(&mut self) {
-        let at = self.step * STRIP * STRIP;
-        // SAFETY: promised by the caller.
-        unsafe {
-            if self.step == 0 {
-                zero();
-            }
-            multiply_add(
-                self.a[0].wrapping_add(at),
-                self.a[1].wrapping_add(at),
-                self.pair[0].wrapping_add(at),
-                self.pair[1].wrapping_add(at),
-            );
-            self.step += 1;
-            if self.step == self.steps {
-                store(self.to);
-                self.step = 0;
-                self.col += 2 * STRIP;
-                self.pair = self.b.pair(self.col, self.lanes);
-                self.to = self.to.wrapping_add(4 * STRIP * STRIP);
-            }
-        }
     }
 }
 

@@ -2,27 +2,32 @@
 
 use std::arch::x86_64::{
     __m512, __m512bh, __m512i, _CMP_NLT_UQ, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEG_INF,
-    _mm512_cmp_ps_mask, _mm512_cvtne2ps_pbh, _mm512_fmadd_ps, _mm512_maskz_scalef_ps,
-    _mm512_reduce_ps, _mm512_set1_ps, _mm512_store_si512,
+    _mm512_cmp_ps_mask, _mm512_cvtne2ps_pbh, _mm512_fmadd_ps, _mm512_maskz_loadu_ps,
+    _mm512_maskz_scalef_ps, _mm512_reduce_add_ps, _mm512_reduce_ps, _mm512_scalef_ps,
+    _mm512_set1_ps, _mm512_setzero_ps, _mm512_store_si512,
 };
 
-/// `2ˣ` to 8e-5, a twentieth of what bf16 rounds. Below −126 it is 0; NaN stays NaN.
+/// `2ˣ` to 9e-5, a twentieth of what bf16 rounds. Below −126 it is 0 if `LIMITED`, and otherwise undefined; NaN stays NaN.
 ///
 /// The exponent comes from `scalef`, and a cubic on what is left in [0, 1).
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq")]
-pub(super) fn exp2(x: __m512) -> __m512 {
+pub(super) fn exp2<const LIMITED: bool>(x: __m512) -> __m512 {
     const DOWN: i32 = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
-    let normal = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(x, _mm512_set1_ps(-126.0));
     let rest = _mm512_reduce_ps::<DOWN>(x);
     let power = _mm512_fmadd_ps(
-        _mm512_set1_ps(0.078_024_52),
+        _mm512_set1_ps(0.077_067_04),
         rest,
-        _mm512_set1_ps(0.226_067_16),
+        _mm512_set1_ps(0.227_645),
     );
-    let power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(0.695_833_56));
-    let power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(0.999_925_2));
-    _mm512_maskz_scalef_ps(normal, power, x)
+    let power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(0.695_116_76));
+    let power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(1.0));
+    if LIMITED {
+        let normal = _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(x, _mm512_set1_ps(-126.0));
+        _mm512_maskz_scalef_ps(normal, power, x)
+    } else {
+        _mm512_scalef_ps(power, x)
+    }
 }
 
 /// Writes 32 neighbours as bf16: a row of a tile.
@@ -39,6 +44,37 @@ pub(super) unsafe fn store_row(to: *mut u32, low: __m512, high: __m512) {
     }
 }
 
+/// The largest sum of squares of some rows; NaN if one is NaN.
+///
+/// # Safety
+/// There are `rows` rows of `len` elements, `stride` elements apart.
+#[target_feature(enable = "avx512f,avx512dq")]
+pub(super) unsafe fn longest_square(
+    start: *const f32,
+    rows: usize,
+    stride: usize,
+    len: usize,
+) -> f32 {
+    let mut longest = 0.0;
+    for row in 0..rows {
+        let mut squares = _mm512_setzero_ps();
+        for at in (0..len).step_by(16) {
+            let mask = u16::MAX >> (16 - 16.min(len - at));
+            // SAFETY: promised by the caller; the mask covers elements of the row.
+            let value =
+                unsafe { _mm512_maskz_loadu_ps(mask, start.wrapping_add(row * stride + at)) };
+            squares = _mm512_fmadd_ps(value, value, squares);
+        }
+        let square = _mm512_reduce_add_ps(squares);
+        longest = if square > longest || square.is_nan() {
+            square
+        } else {
+            longest
+        };
+    }
+    longest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,8 +83,10 @@ mod tests {
     fn of(x: f32) -> f32 {
         // SAFETY: the test asks for the level; both types are 64 bytes of plain bits.
         unsafe {
-            let lanes: [f32; 16] =
-                std::mem::transmute(exp2(std::mem::transmute::<[f32; 16], __m512>([x; 16])));
+            let lanes: [f32; 16] = std::mem::transmute(exp2::<true>(std::mem::transmute::<
+                [f32; 16],
+                __m512,
+            >([x; 16])));
             lanes[0]
         }
     }
