@@ -9,7 +9,7 @@ use std::f32::consts::{LN_2, LOG2_E};
 
 use super::super::AttentionShape;
 use super::vector::{exp2, longest_square, store_row};
-use super::{ENGINE, Lanes, STRIP, TILE, even};
+use super::{BLOCK, ENGINE, Lanes, STRIP, TILE, even};
 use crate::cpu::gemm::amx::{Ahead, Sums, TileConfig, multiply};
 use crate::cpu::gemm::pack::{lanes_len, pack_lanes, pack_rows, rows_len};
 use crate::cpu::matrix::MatRef;
@@ -20,8 +20,6 @@ use crate::cpu::scratch::Scratch;
 const QUERIES: usize = 128;
 /// Keys of a segment: it lies in the second-level cache, and so do the probabilities of 32 queries.
 const KEYS: usize = 1536;
-/// Elements of a block of scores or sums.
-const BLOCK: usize = TILE * TILE;
 /// Scores to base 2 whose powers and their sums are far from the limits of f32: the softmax needs no largest score.
 const BOUND: f32 = 60.0;
 
@@ -510,8 +508,12 @@ impl Scores {
                 // SAFETY: as above; a row's sums are 64 aligned bytes.
                 unsafe {
                     let [low, high] = self.row::<BIAS>(block, row, key + pair * TILE);
-                    let low = exp2::<LIMITED>(_mm512_sub_ps(low, base));
-                    let high = exp2::<LIMITED>(_mm512_sub_ps(high, base));
+                    // Scores that need no limit have no base either.
+                    let power = |score: __m512| match LIMITED {
+                        true => exp2::<true>(_mm512_sub_ps(score, base)),
+                        false => exp2::<false>(score),
+                    };
+                    let (low, high) = (power(low), power(high));
                     let sums = rows.sums[row].as_mut_ptr();
                     _mm512_store_ps(
                         sums,

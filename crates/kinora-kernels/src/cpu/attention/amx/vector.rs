@@ -7,6 +7,8 @@ use std::arch::x86_64::{
     _mm512_set1_ps, _mm512_setzero_ps, _mm512_store_si512,
 };
 
+use crate::cpu::gemm::pack_avx512::paired;
+
 /// `2ˣ` to 9e-5, a twentieth of what bf16 rounds. Below −126 it is 0 if `LIMITED`, and otherwise undefined; NaN stays NaN.
 ///
 /// The exponent comes from `scalef`, and a cubic on what is left in [0, 1).
@@ -41,6 +43,44 @@ pub(super) unsafe fn store_row(to: *mut u32, low: __m512, high: __m512) {
     unsafe {
         let words = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
         _mm512_store_si512(to.cast(), words);
+    }
+}
+
+/// Writes two rows of 16 neighbours as pairs of bf16: a row of a tile of the right operand.
+///
+/// # Safety
+/// `to` is 64-byte aligned and has room for 64 bytes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(super) unsafe fn store_pairs(to: *mut u32, first: __m512, second: __m512) {
+    // SAFETY: promised by the caller; a vector of bf16 is plain bits.
+    unsafe {
+        let halves = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(second, first));
+        _mm512_store_si512(to.cast(), paired(halves));
+    }
+}
+
+/// Writes the sums of products of rows `stride` elements apart.
+///
+/// # Safety
+/// Both have `to.len()` rows of `len` elements.
+#[target_feature(enable = "avx512f,avx512dq")]
+pub(super) unsafe fn dots(a: *const f32, b: *const f32, stride: usize, len: usize, to: &mut [f32]) {
+    for (row, to) in to.iter_mut().enumerate() {
+        let mut sums = _mm512_setzero_ps();
+        for at in (0..len).step_by(16) {
+            let mask = u16::MAX >> (16 - 16.min(len - at));
+            let at = row * stride + at;
+            // SAFETY: promised by the caller; the mask covers elements of the row.
+            let (a, b) = unsafe {
+                (
+                    _mm512_maskz_loadu_ps(mask, a.wrapping_add(at)),
+                    _mm512_maskz_loadu_ps(mask, b.wrapping_add(at)),
+                )
+            };
+            sums = _mm512_fmadd_ps(a, b, sums);
+        }
+        *to = _mm512_reduce_add_ps(sums);
     }
 }
 
