@@ -5,7 +5,7 @@
 //! `B` is there and rows of `A` pass by, or a block of `A` is there and strips of `B` pass by. What is needed next is asked for while
 //! tiles are multiplied.
 
-use super::amx::{Ahead, Lanes, Sums, TileConfig, finish, multiply};
+use super::amx::{Ahead, Lanes, Streamed, Sums, TileConfig, finish, multiply};
 use super::driver::{Operand, Product, SharedWords};
 use super::engine::{Engine, STRIP};
 use super::pack::{lanes_len, pack_lanes, pack_lanes_parallel, pack_rows, rows_len};
@@ -22,6 +22,10 @@ const KEPT: usize = 1 << 18;
 
 /// Words along the summed axis that are multiplied at once at most.
 const DEPTH: usize = 1152;
+
+/// Steps of 16 words after which an operand is left for the next part of the other: a pair of panels or strips takes 32 KiB of
+/// the first-level cache.
+const PIECE: usize = 16;
 
 /// Sums that wait for the rest of the summed axis, in a task.
 const WAITING: usize = 160 << 10;
@@ -189,8 +193,9 @@ impl Part<'_> {
             Right::Source(_) => Some(Scratch::take(lanes_len(ENGINE, self.cols, most))),
             Right::Packed(_) => None,
         };
-        let tiles = self.rows.div_ceil(TILE) * self.cols.div_ceil(TILE);
-        let mut waiting = (steps > 1).then(|| Scratch::take(tiles * TILE * TILE));
+        let across = if steps > 1 { self.cols.div_ceil(TILE) } else { 1 };
+        let tiles = self.rows.div_ceil(TILE) * across;
+        let mut waiting = (order != Order::Rows).then(|| Scratch::take(tiles * TILE * TILE));
         let waiting = waiting.as_mut().map(Scratch::as_mut_ptr);
         // SAFETY: the engine is chosen only where the machine has tiles.
         let _tiles = unsafe { TileConfig::load() };
@@ -272,63 +277,75 @@ impl Part<'_> {
             };
             for col in (0..self.cols).step_by(TILE) {
                 let a = panels.pair(0, self.rows - row);
-                self.tile(slice, a, row, col, &mut ahead);
+                self.tile(slice, (0, slice.tiles()), a, row, col, &mut ahead);
             }
         }
     }
 
-    /// All rows are packed, and each pair of strips meets them.
+    /// All rows are packed, and each pair of strips meets them, a piece of the summed axis at a time that lies in the first-level cache.
     fn pass_strips(&self, slice: &Slice, left: *mut u32) {
         let panels = self.pack(slice, 0, self.rows, left);
         let row_tiles = self.rows.div_ceil(TILE);
+        let pieces = slice.tiles().div_ceil(PIECE);
         let words = slice.tiles() * STRIP * STRIP;
         for col in (0..self.cols).step_by(TILE) {
-            let next = col + TILE;
-            let after = slice.strips.pair(next, self.cols);
-            for row in 0..row_tiles {
-                // Half of the row tiles ask for the first strip after these, half for the second.
-                let half = row_tiles.div_ceil(2);
-                let (index, of) = if row < half {
-                    (row, half)
-                } else {
-                    (row - half, row_tiles - half)
-                };
-                let mut ahead = if next < self.cols && self.plan.order == Order::Strips {
-                    let from = words * index / of;
-                    let start = after[usize::from(row >= half)].wrapping_add(from);
-                    Ahead::new(
-                        start.cast(),
-                        (words * (index + 1) / of - from) * 4,
-                        slice.tiles(),
-                    )
-                } else {
-                    Ahead::default()
-                };
-                let row = row * TILE;
-                self.tile(slice, panels.pair(row, self.rows), row, col, &mut ahead);
+            let next = slice.strips.pair(col + TILE, self.cols);
+            let asks = col + TILE < self.cols && self.plan.order == Order::Strips;
+            for piece in 0..pieces {
+                let first = piece * PIECE;
+                let steps = PIECE.min(slice.tiles() - first);
+                for row in 0..row_tiles {
+                    let mut ahead = Ahead::default();
+                    if asks {
+                        // The first half of the visits asks for one of the next strips, the second for the other.
+                        let (visit, visits) = (piece * row_tiles + row, pieces * row_tiles);
+                        let (from, to) = (visit * 2 * words / visits, (visit + 1) * 2 * words / visits);
+                        let start = next[from / words].wrapping_add(from % words);
+                        ahead = Ahead::new(start.cast(), (to - from) * 4, steps);
+                    }
+                    let row = row * TILE;
+                    let a = panels.pair(row, self.rows);
+                    self.tile(slice, (first, steps), a, row, col, &mut ahead);
+                }
             }
         }
     }
 
-    /// Multiplies one tile, and finishes it with the last step.
-    fn tile(&self, slice: &Slice, a: [*const u32; 2], row: usize, col: usize, ahead: &mut Ahead) {
-        let b = slice.strips.pair(col, self.cols);
+    /// Multiplies `steps` steps of a tile, and finishes it with the last.
+    fn tile(
+        &self,
+        slice: &Slice,
+        (first, steps): (usize, usize),
+        a: [*const u32; 2],
+        row: usize,
+        col: usize,
+        ahead: &mut Ahead,
+    ) {
+        let at = first * STRIP * STRIP;
+        let a = a.map(|panel| panel.wrapping_add(at));
+        let b = slice
+            .strips
+            .pair(col, self.cols)
+            .map(|strip| strip.wrapping_add(at));
+        let streamed = match self.plan.order {
+            Order::Rows => Streamed::Neither,
+            Order::Strips | Order::Deep => Streamed::Left,
+        };
         let mut sums = Sums::new();
-        let kept = slice.waiting.map(|waiting| {
-            let index = row / TILE * self.cols.div_ceil(TILE) + col / TILE;
+        let (begins, ends) = (
+            slice.begins && first == 0,
+            slice.ends && first + steps == slice.tiles(),
+        );
+        let kept = slice.waiting.map_or(std::ptr::null_mut(), |waiting| {
+            let across = if self.plan.steps > 1 { self.cols.div_ceil(TILE) } else { 1 };
+            let index = row / TILE * across + if across > 1 { col / TILE } else { 0 };
             waiting.wrapping_add(index * TILE * TILE).cast::<f32>()
         });
-        let from = match kept {
-            Some(kept) if !slice.begins => Some(kept.cast_const()),
-            _ => None,
-        };
-        let to = match kept {
-            Some(kept) if !slice.ends => kept,
-            _ => sums.as_mut_ptr(),
-        };
-        // SAFETY: the panels and strips hold whole tiles, the sums are blocks of 32 × 32.
-        unsafe { multiply(slice.tiles(), a, b, from, to, ahead) };
-        if slice.ends {
+        let from = (!begins).then_some(kept.cast_const());
+        let to = if ends { sums.as_mut_ptr() } else { kept };
+        // SAFETY: the panels and strips hold whole tiles; sums that begin or end elsewhere wait in blocks of 32 × 32.
+        unsafe { multiply(streamed, steps, a, b, from, to, ahead) };
+        if ends {
             let finishing = self.job.finishing(
                 self.row + row,
                 self.col + col,

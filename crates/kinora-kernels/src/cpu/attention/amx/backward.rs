@@ -12,7 +12,7 @@ use std::f32::consts::LOG2_E;
 use super::super::AttentionShape;
 use super::vector::{dots, exp2, store_pairs, store_row};
 use super::{BLOCK, ENGINE, Lanes, STRIP, TILE, even};
-use crate::cpu::gemm::amx::{Ahead, Sums, TileConfig, multiply};
+use crate::cpu::gemm::amx::{Ahead, Streamed, Sums, TileConfig, multiply};
 use crate::cpu::gemm::pack::{lanes_len, pack_lanes, pack_rows, rows_len};
 use crate::cpu::gemm::pack_avx512::transpose;
 use crate::cpu::matrix::MatRef;
@@ -171,7 +171,7 @@ impl Waiting {
         let to = self.block(row, col);
         let start = (!begins).then_some(to.cast_const());
         // SAFETY: the block is there, the rest is promised by the caller.
-        unsafe { multiply(steps, a, b, start, to, &mut Ahead::default()) };
+        unsafe { multiply(Streamed::Neither, steps, a, b, start, to, &mut Ahead::default()) };
     }
 }
 
@@ -211,8 +211,8 @@ impl Head<'_> {
                     let [scores, dp] = &mut blocks;
                     // SAFETY: the operands are packed, the blocks of `turned` have room, the machine has the features.
                     unsafe {
-                        multiply(steps, keys_a, queries_b, None, scores.as_mut_ptr(), ahead);
-                        multiply(steps, values_a, outputs_b, None, dp.as_mut_ptr(), ahead);
+                        multiply(Streamed::Neither, steps, keys_a, queries_b, None, scores.as_mut_ptr(), ahead);
+                        multiply(Streamed::Neither, steps, values_a, outputs_b, None, dp.as_mut_ptr(), ahead);
                         let with = Softening {
                             scale: self.scale * LOG2_E,
                             bias: self.bias.map(|bias| &bias[key + row..key + rows]),

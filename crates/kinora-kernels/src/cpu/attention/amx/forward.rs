@@ -10,7 +10,7 @@ use std::f32::consts::{LN_2, LOG2_E};
 use super::super::AttentionShape;
 use super::vector::{exp2, longest_square, store_row};
 use super::{BLOCK, ENGINE, Lanes, STRIP, TILE, even};
-use crate::cpu::gemm::amx::{Ahead, Sums, TileConfig, multiply};
+use crate::cpu::gemm::amx::{Ahead, Streamed, Sums, TileConfig, multiply};
 use crate::cpu::gemm::pack::{lanes_len, pack_lanes, pack_rows, rows_len};
 use crate::cpu::matrix::MatRef;
 use crate::cpu::parallel::{Shared, for_each};
@@ -306,7 +306,7 @@ impl Queries<'_> {
             let start = (key > 0).then_some(to.cast_const());
             let (a, b) = (panels.pair(0, lines), values.pair(dim, self.head_dim));
             // SAFETY: operands are packed for whole tiles, and the sums have room.
-            unsafe { multiply(steps, a, b, start, to, &mut Ahead::default()) };
+            unsafe { multiply(Streamed::Neither, steps, a, b, start, to, &mut Ahead::default()) };
         }
     }
 }
@@ -403,6 +403,7 @@ impl Scores {
         // SAFETY: promised by the caller.
         unsafe {
             multiply(
+                Streamed::Neither,
                 self.steps,
                 self.a,
                 strips,
