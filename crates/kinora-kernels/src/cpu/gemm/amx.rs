@@ -255,13 +255,25 @@ pub(crate) unsafe fn multiply(
         match streamed {
             Streamed::Left => {
                 for step in 0..steps {
-                    multiply_add!("t1", at(a[0], step), at(a[1], step), at(b[0], step), at(b[1], step));
+                    multiply_add!(
+                        "t1",
+                        at(a[0], step),
+                        at(a[1], step),
+                        at(b[0], step),
+                        at(b[1], step)
+                    );
                     ahead.step();
                 }
             }
             Streamed::Neither => {
                 for step in 0..steps {
-                    multiply_add!("", at(a[0], step), at(a[1], step), at(b[0], step), at(b[1], step));
+                    multiply_add!(
+                        "",
+                        at(a[0], step),
+                        at(a[1], step),
+                        at(b[0], step),
+                        at(b[1], step)
+                    );
                     ahead.step();
                 }
             }

@@ -8,7 +8,9 @@
 use super::amx::{Ahead, Lanes, Streamed, Sums, TileConfig, finish, multiply};
 use super::driver::{Operand, Product, SharedWords};
 use super::engine::{Engine, STRIP};
-use super::pack::{lanes_len, pack_lanes, pack_lanes_parallel, pack_rows, rows_len};
+use super::pack::{
+    lanes_len, pack_lanes, pack_lanes_parallel, pack_rows, pack_rows_parallel, rows_len,
+};
 use crate::cpu::parallel::for_each;
 use crate::cpu::scratch::Scratch;
 
@@ -50,7 +52,7 @@ enum Order {
     Rows,
     /// `B` is packed for all: its strips pass by a block of `A`.
     Strips,
-    /// A long sum for a small `C`: each task packs both sides, piece by piece.
+    /// A long sum for a few rows, with `A` packed for all: each task packs its own columns of `B`, piece by piece.
     Deep,
 }
 
@@ -77,25 +79,20 @@ impl Plan {
             };
         }
         if !packed && words > DEPTH && m * n <= 1 << 20 {
-            // As square as the number of tasks allows.
             let tasks = (2 * threads).max((m * n).div_ceil(WAITING));
-            let col_blocks = (1..=tasks)
-                .min_by_key(|cols| {
-                    let (rows, cols) = (m.div_ceil(tasks.div_ceil(*cols)), n.div_ceil(*cols));
-                    rows.next_multiple_of(TILE) + cols.next_multiple_of(TILE)
-                })
-                .unwrap_or(1);
-            let rows = m
-                .div_ceil(tasks.div_ceil(col_blocks))
-                .next_multiple_of(TILE);
-            let cols = n.div_ceil(col_blocks).next_multiple_of(TILE);
+            let part = |len: usize| len.div_ceil(tasks).next_multiple_of(TILE);
+            let (rows, cols, order) = if m > n {
+                (part(m), n, Order::Strips)
+            } else {
+                (m, part(n), Order::Deep)
+            };
             let (depth, steps) = even(words, (KEPT / (rows + cols)).max(64));
             return Self {
                 rows,
                 cols,
                 depth,
                 steps,
-                order: Order::Deep,
+                order,
             };
         }
         let (depth, steps) = even(words, if words <= 2 * DEPTH { words } else { DEPTH });
@@ -128,6 +125,13 @@ pub(super) fn product(job: &Product<'_>, b: Operand<'_>) {
     let (m, k, n) = (job.m, job.k, job.n);
     let packed_before = matches!(b, Operand::Packed(_));
     let plan = Plan::new(m, k, n, packed_before);
+    let mut packed_rows;
+    let mut left = None;
+    if plan.order == Order::Deep {
+        packed_rows = Scratch::take(rows_len(ENGINE, m, k));
+        pack_rows_parallel(ENGINE, job.a, m, k, packed_rows.as_mut_ptr());
+        left = Some(SharedWords(packed_rows.as_ptr()));
+    }
     let mut packed;
     let right = match b {
         Operand::Packed(ptr) => Right::Packed(SharedWords(ptr)),
@@ -151,7 +155,7 @@ pub(super) fn product(job: &Product<'_>, b: Operand<'_>) {
             cols: plan.cols.min(n - col),
             streamed: job.streams(STREAMED),
         };
-        part.make(right);
+        part.make(left, right);
     });
 }
 
@@ -174,7 +178,7 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    fn make(&self, right: Right<'_>) {
+    fn make(&self, left: Option<SharedWords>, right: Right<'_>) {
         let Plan {
             depth,
             steps,
@@ -188,12 +192,18 @@ impl Part<'_> {
         } else {
             self.rows
         };
-        let mut left = Scratch::take(rows_len(ENGINE, rows, most));
+        let mut panels = left
+            .is_none()
+            .then(|| Scratch::take(rows_len(ENGINE, rows, most)));
         let mut own = match right {
             Right::Source(_) => Some(Scratch::take(lanes_len(ENGINE, self.cols, most))),
             Right::Packed(_) => None,
         };
-        let across = if steps > 1 { self.cols.div_ceil(TILE) } else { 1 };
+        let across = if steps > 1 {
+            self.cols.div_ceil(TILE)
+        } else {
+            1
+        };
         let tiles = self.rows.div_ceil(TILE) * across;
         let mut waiting = (order != Order::Rows).then(|| Scratch::take(tiles * TILE * TILE));
         let waiting = waiting.as_mut().map(Scratch::as_mut_ptr);
@@ -235,9 +245,21 @@ impl Part<'_> {
                 ends: step + 1 == steps,
                 waiting,
             };
-            match order {
-                Order::Rows => self.pass_rows(&slice, left.as_mut_ptr()),
-                Order::Strips | Order::Deep => self.pass_strips(&slice, left.as_mut_ptr()),
+            match (left, &mut panels) {
+                (Some(left), _) => {
+                    let stride = ENGINE.padded_words(k) * STRIP;
+                    let start = self.row / STRIP * stride + first / 2 * STRIP;
+                    let ptr = left.get().wrapping_add(start);
+                    self.pass_strips(&slice, Lanes { ptr, stride });
+                }
+                (None, Some(panels)) if order == Order::Rows => {
+                    self.pass_rows(&slice, panels.as_mut_ptr());
+                }
+                (None, Some(panels)) => {
+                    let panels = self.pack(&slice, 0, self.rows, panels.as_mut_ptr());
+                    self.pass_strips(&slice, panels);
+                }
+                (None, None) => unreachable!("rows are packed for all or by the task"),
             }
         }
     }
@@ -282,9 +304,8 @@ impl Part<'_> {
         }
     }
 
-    /// All rows are packed, and each pair of strips meets them, a piece of the summed axis at a time that lies in the first-level cache.
-    fn pass_strips(&self, slice: &Slice, left: *mut u32) {
-        let panels = self.pack(slice, 0, self.rows, left);
+    /// All rows lie in `panels`, and each pair of strips meets them, a piece of the summed axis at a time that lies in the first-level cache.
+    fn pass_strips(&self, slice: &Slice, panels: Lanes) {
         let row_tiles = self.rows.div_ceil(TILE);
         let pieces = slice.tiles().div_ceil(PIECE);
         let words = slice.tiles() * STRIP * STRIP;
@@ -299,7 +320,8 @@ impl Part<'_> {
                     if asks {
                         // The first half of the visits asks for one of the next strips, the second for the other.
                         let (visit, visits) = (piece * row_tiles + row, pieces * row_tiles);
-                        let (from, to) = (visit * 2 * words / visits, (visit + 1) * 2 * words / visits);
+                        let (from, to) =
+                            (visit * 2 * words / visits, (visit + 1) * 2 * words / visits);
                         let start = next[from / words].wrapping_add(from % words);
                         ahead = Ahead::new(start.cast(), (to - from) * 4, steps);
                     }
@@ -337,7 +359,11 @@ impl Part<'_> {
             slice.ends && first + steps == slice.tiles(),
         );
         let kept = slice.waiting.map_or(std::ptr::null_mut(), |waiting| {
-            let across = if self.plan.steps > 1 { self.cols.div_ceil(TILE) } else { 1 };
+            let across = if self.plan.steps > 1 {
+                self.cols.div_ceil(TILE)
+            } else {
+                1
+            };
             let index = row / TILE * across + if across > 1 { col / TILE } else { 0 };
             waiting.wrapping_add(index * TILE * TILE).cast::<f32>()
         });
