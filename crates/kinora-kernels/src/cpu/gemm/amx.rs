@@ -241,14 +241,7 @@ pub(crate) unsafe fn multiply(
     // SAFETY: promised by the caller; tile registers are ours from one end of this function to the other.
     unsafe {
         match start {
-            Some(start) => asm!(
-                "tileloadd tmm0, [{c} + {line}*1]",
-                "tileloadd tmm1, [{c} + {line}*1 + 64]",
-                "tileloadd tmm2, [{c} + {line}*1 + 2048]",
-                "tileloadd tmm3, [{c} + {line}*1 + 2112]",
-                c = in(reg) start, line = in(reg) 128usize,
-                options(nostack, preserves_flags, readonly),
-            ),
+            Some(start) => load(start),
             None => zero(),
         }
         let at = |run: *const u32, step: usize| run.wrapping_add(step * STRIP * STRIP);
@@ -282,6 +275,49 @@ pub(crate) unsafe fn multiply(
     }
 }
 
+/// [`multiply`] where the rows of `A` are not packed: its tile of step `i` begins `offsets[i]` bytes behind `a`, its rows are `stride`
+/// bytes apart, 64-byte aligned.
+///
+/// # Safety
+/// As for [`multiply`]; 32 rows can be read at each offset.
+#[inline]
+pub(crate) unsafe fn multiply_rows(
+    offsets: &[usize],
+    a: *const u8,
+    stride: usize,
+    b: [*const u32; 2],
+    start: Option<*const f32>,
+    to: *mut f32,
+    ahead: &mut Ahead,
+) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        match start {
+            Some(start) => load(start),
+            None => zero(),
+        }
+        for (step, offset) in offsets.iter().enumerate() {
+            let a0 = a.wrapping_add(*offset);
+            let at = step * STRIP * STRIP;
+            asm!(
+                "tileloadd tmm4, [{a0} + {stride}*1]",
+                "tileloadd tmm6, [{b0} + {line}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{b1} + {line}*1]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tileloadd tmm5, [{a1} + {stride}*1]",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                a0 = in(reg) a0, a1 = in(reg) a0.wrapping_add(STRIP * stride), stride = in(reg) stride,
+                b0 = in(reg) b[0].wrapping_add(at), b1 = in(reg) b[1].wrapping_add(at), line = in(reg) 64usize,
+                options(nostack, preserves_flags, readonly),
+            );
+            ahead.step();
+        }
+        store(to);
+    }
+}
+
 /// Clears the tiles of sums.
 ///
 /// # Safety
@@ -296,6 +332,25 @@ unsafe fn zero() {
             "tilezero tmm2",
             "tilezero tmm3",
             options(nostack, preserves_flags, nomem)
+        );
+    }
+}
+
+/// Reads the tiles of sums from a block of 32 × 32.
+///
+/// # Safety
+/// Tiles are configured, and the block is there.
+#[inline(always)]
+unsafe fn load(from: *const f32) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        asm!(
+            "tileloadd tmm0, [{c} + {line}*1]",
+            "tileloadd tmm1, [{c} + {line}*1 + 64]",
+            "tileloadd tmm2, [{c} + {line}*1 + 2048]",
+            "tileloadd tmm3, [{c} + {line}*1 + 2112]",
+            c = in(reg) from, line = in(reg) 128usize,
+            options(nostack, preserves_flags, readonly),
         );
     }
 }
@@ -349,12 +404,12 @@ pub(crate) struct Finishing<'a> {
     pub(crate) streamed: bool,
 }
 
-/// Writes sums as a tile of `C`.
+/// Writes sums, from row `first` on, as a tile of `C`.
 ///
 /// # Safety
 /// The sums are written, and the places of the tile are this thread's. The machine has AVX-512.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma")]
-pub(crate) unsafe fn finish(sums: &Sums, to: Finishing<'_>) {
+pub(crate) unsafe fn finish(sums: &Sums, first: usize, to: Finishing<'_>) {
     let Out {
         c,
         ldc,
@@ -380,8 +435,12 @@ pub(crate) unsafe fn finish(sums: &Sums, to: Finishing<'_>) {
             let at = row * ldc + half * STRIP;
             // SAFETY: the sums have 32 columns; the masks cover columns of the tile alone.
             unsafe {
-                let mut value =
-                    _mm512_load_ps(sums.0.as_ptr().add(row * 2 * STRIP + half * STRIP).cast());
+                let mut value = _mm512_load_ps(
+                    sums.0
+                        .as_ptr()
+                        .add((first + row) * 2 * STRIP + half * STRIP)
+                        .cast(),
+                );
                 if accumulate {
                     value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, c.wrapping_add(at)));
                 }

@@ -380,7 +380,7 @@ impl Part<'_> {
                 self.streamed,
             );
             // SAFETY: this tile of `C` belongs to this task alone.
-            unsafe { finish(&sums, finishing) };
+            unsafe { finish(&sums, 0, finishing) };
         }
     }
 }
