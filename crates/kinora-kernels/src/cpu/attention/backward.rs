@@ -114,6 +114,21 @@ pub fn attention_backward_at(
         return;
     }
     let engine = Engine::new(level, precision);
+    #[cfg(target_arch = "x86_64")]
+    if engine == Engine::AmxBf16 {
+        let saved = super::amx::Saved {
+            q,
+            k,
+            v,
+            out,
+            logsumexp,
+            d_out,
+            key_bias,
+            scale,
+        };
+        super::amx::backward(shape, saved, dq, dk, dv);
+        return;
+    }
     let cost = (5 * batch * heads * query_tokens * head_dim).saturating_mul(key_tokens)
         >> engine.cost_shift();
     let (dq, dk, dv) = (Shared::new(dq), Shared::new(dk), Shared::new(dv));

@@ -1,6 +1,8 @@
 //! Channels-last 3-D convolution and its gradients as matrix products that gather while they pack: no patch matrix
 //! in memory.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod patches;
 #[cfg(test)]
 mod tests;
@@ -149,6 +151,14 @@ pub(crate) fn conv3d_forward_at(
         activation,
         ..Epilogue::default()
     };
+    #[cfg(target_arch = "x86_64")]
+    if engine == Engine::AmxBf16
+        && let Some(walk) = amx::Walk::forward(&shape)
+    {
+        let ending = amx::Ending { bias, activation };
+        amx::convolve(walk, x, &weight, ending, out);
+        return;
+    }
     if shape.is_pointwise() {
         product(
             engine,
@@ -222,6 +232,17 @@ pub(crate) fn conv3d_backward_input_at(
         );
     } else {
         let turned = TurnedWeight::new(weight, shape.channels_in, shape.channels_out);
+        #[cfg(target_arch = "x86_64")]
+        if engine == Engine::AmxBf16
+            && let Some(walk) = amx::Walk::backward(&shape)
+        {
+            let ending = amx::Ending {
+                bias: None,
+                activation: Activation::None,
+            };
+            amx::convolve(walk, d_out, &turned, ending, d_x);
+            return;
+        }
         let left = Patches::of_output(&shape, d_out);
         product(
             engine,

@@ -5,10 +5,12 @@
 //! `B` is there and rows of `A` pass by, or a block of `A` is there and strips of `B` pass by. What is needed next is asked for while
 //! tiles are multiplied.
 
-use super::amx::{Ahead, Lanes, Sums, TileConfig, finish, multiply};
+use super::amx::{Ahead, Lanes, Streamed, Sums, TileConfig, finish, multiply};
 use super::driver::{Operand, Product, SharedWords};
 use super::engine::{Engine, STRIP};
-use super::pack::{lanes_len, pack_lanes, pack_lanes_parallel, pack_rows, rows_len};
+use super::pack::{
+    lanes_len, pack_lanes, pack_lanes_parallel, pack_rows, pack_rows_parallel, rows_len,
+};
 use crate::cpu::parallel::for_each;
 use crate::cpu::scratch::Scratch;
 
@@ -22,6 +24,10 @@ const KEPT: usize = 1 << 18;
 
 /// Words along the summed axis that are multiplied at once at most.
 const DEPTH: usize = 1152;
+
+/// Steps of 16 words after which an operand is left for the next part of the other: a pair of panels or strips takes 32 KiB of
+/// the first-level cache.
+const PIECE: usize = 16;
 
 /// Sums that wait for the rest of the summed axis, in a task.
 const WAITING: usize = 160 << 10;
@@ -46,7 +52,7 @@ enum Order {
     Rows,
     /// `B` is packed for all: its strips pass by a block of `A`.
     Strips,
-    /// A long sum for a small `C`: each task packs both sides, piece by piece.
+    /// A long sum for a few rows, with `A` packed for all: each task packs its own columns of `B`, piece by piece.
     Deep,
 }
 
@@ -73,25 +79,20 @@ impl Plan {
             };
         }
         if !packed && words > DEPTH && m * n <= 1 << 20 {
-            // As square as the number of tasks allows.
             let tasks = (2 * threads).max((m * n).div_ceil(WAITING));
-            let col_blocks = (1..=tasks)
-                .min_by_key(|cols| {
-                    let (rows, cols) = (m.div_ceil(tasks.div_ceil(*cols)), n.div_ceil(*cols));
-                    rows.next_multiple_of(TILE) + cols.next_multiple_of(TILE)
-                })
-                .unwrap_or(1);
-            let rows = m
-                .div_ceil(tasks.div_ceil(col_blocks))
-                .next_multiple_of(TILE);
-            let cols = n.div_ceil(col_blocks).next_multiple_of(TILE);
+            let part = |len: usize| len.div_ceil(tasks).next_multiple_of(TILE);
+            let (rows, cols, order) = if m > n {
+                (part(m), n, Order::Strips)
+            } else {
+                (m, part(n), Order::Deep)
+            };
             let (depth, steps) = even(words, (KEPT / (rows + cols)).max(64));
             return Self {
                 rows,
                 cols,
                 depth,
                 steps,
-                order: Order::Deep,
+                order,
             };
         }
         let (depth, steps) = even(words, if words <= 2 * DEPTH { words } else { DEPTH });
@@ -124,6 +125,13 @@ pub(super) fn product(job: &Product<'_>, b: Operand<'_>) {
     let (m, k, n) = (job.m, job.k, job.n);
     let packed_before = matches!(b, Operand::Packed(_));
     let plan = Plan::new(m, k, n, packed_before);
+    let mut packed_rows;
+    let mut left = None;
+    if plan.order == Order::Deep {
+        packed_rows = Scratch::take(rows_len(ENGINE, m, k));
+        pack_rows_parallel(ENGINE, job.a, m, k, packed_rows.as_mut_ptr());
+        left = Some(SharedWords(packed_rows.as_ptr()));
+    }
     let mut packed;
     let right = match b {
         Operand::Packed(ptr) => Right::Packed(SharedWords(ptr)),
@@ -147,7 +155,7 @@ pub(super) fn product(job: &Product<'_>, b: Operand<'_>) {
             cols: plan.cols.min(n - col),
             streamed: job.streams(STREAMED),
         };
-        part.make(right);
+        part.make(left, right);
     });
 }
 
@@ -170,7 +178,7 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    fn make(&self, right: Right<'_>) {
+    fn make(&self, left: Option<SharedWords>, right: Right<'_>) {
         let Plan {
             depth,
             steps,
@@ -184,13 +192,20 @@ impl Part<'_> {
         } else {
             self.rows
         };
-        let mut left = Scratch::take(rows_len(ENGINE, rows, most));
+        let mut panels = left
+            .is_none()
+            .then(|| Scratch::take(rows_len(ENGINE, rows, most)));
         let mut own = match right {
             Right::Source(_) => Some(Scratch::take(lanes_len(ENGINE, self.cols, most))),
             Right::Packed(_) => None,
         };
-        let tiles = self.rows.div_ceil(TILE) * self.cols.div_ceil(TILE);
-        let mut waiting = (steps > 1).then(|| Scratch::take(tiles * TILE * TILE));
+        let across = if steps > 1 {
+            self.cols.div_ceil(TILE)
+        } else {
+            1
+        };
+        let tiles = self.rows.div_ceil(TILE) * across;
+        let mut waiting = (order != Order::Rows).then(|| Scratch::take(tiles * TILE * TILE));
         let waiting = waiting.as_mut().map(Scratch::as_mut_ptr);
         // SAFETY: the engine is chosen only where the machine has tiles.
         let _tiles = unsafe { TileConfig::load() };
@@ -230,9 +245,21 @@ impl Part<'_> {
                 ends: step + 1 == steps,
                 waiting,
             };
-            match order {
-                Order::Rows => self.pass_rows(&slice, left.as_mut_ptr()),
-                Order::Strips | Order::Deep => self.pass_strips(&slice, left.as_mut_ptr()),
+            match (left, &mut panels) {
+                (Some(left), _) => {
+                    let stride = ENGINE.padded_words(k) * STRIP;
+                    let start = self.row / STRIP * stride + first / 2 * STRIP;
+                    let ptr = left.get().wrapping_add(start);
+                    self.pass_strips(&slice, Lanes { ptr, stride });
+                }
+                (None, Some(panels)) if order == Order::Rows => {
+                    self.pass_rows(&slice, panels.as_mut_ptr());
+                }
+                (None, Some(panels)) => {
+                    let panels = self.pack(&slice, 0, self.rows, panels.as_mut_ptr());
+                    self.pass_strips(&slice, panels);
+                }
+                (None, None) => unreachable!("rows are packed for all or by the task"),
             }
         }
     }
@@ -272,63 +299,79 @@ impl Part<'_> {
             };
             for col in (0..self.cols).step_by(TILE) {
                 let a = panels.pair(0, self.rows - row);
-                self.tile(slice, a, row, col, &mut ahead);
+                self.tile(slice, (0, slice.tiles()), a, row, col, &mut ahead);
             }
         }
     }
 
-    /// All rows are packed, and each pair of strips meets them.
-    fn pass_strips(&self, slice: &Slice, left: *mut u32) {
-        let panels = self.pack(slice, 0, self.rows, left);
+    /// All rows lie in `panels`, and each pair of strips meets them, a piece of the summed axis at a time that lies in the first-level cache.
+    fn pass_strips(&self, slice: &Slice, panels: Lanes) {
         let row_tiles = self.rows.div_ceil(TILE);
+        let pieces = slice.tiles().div_ceil(PIECE);
         let words = slice.tiles() * STRIP * STRIP;
         for col in (0..self.cols).step_by(TILE) {
-            let next = col + TILE;
-            let after = slice.strips.pair(next, self.cols);
-            for row in 0..row_tiles {
-                // Half of the row tiles ask for the first strip after these, half for the second.
-                let half = row_tiles.div_ceil(2);
-                let (index, of) = if row < half {
-                    (row, half)
-                } else {
-                    (row - half, row_tiles - half)
-                };
-                let mut ahead = if next < self.cols && self.plan.order == Order::Strips {
-                    let from = words * index / of;
-                    let start = after[usize::from(row >= half)].wrapping_add(from);
-                    Ahead::new(
-                        start.cast(),
-                        (words * (index + 1) / of - from) * 4,
-                        slice.tiles(),
-                    )
-                } else {
-                    Ahead::default()
-                };
-                let row = row * TILE;
-                self.tile(slice, panels.pair(row, self.rows), row, col, &mut ahead);
+            let next = slice.strips.pair(col + TILE, self.cols);
+            let asks = col + TILE < self.cols && self.plan.order == Order::Strips;
+            for piece in 0..pieces {
+                let first = piece * PIECE;
+                let steps = PIECE.min(slice.tiles() - first);
+                for row in 0..row_tiles {
+                    let mut ahead = Ahead::default();
+                    if asks {
+                        // The first half of the visits asks for one of the next strips, the second for the other.
+                        let (visit, visits) = (piece * row_tiles + row, pieces * row_tiles);
+                        let (from, to) =
+                            (visit * 2 * words / visits, (visit + 1) * 2 * words / visits);
+                        let start = next[from / words].wrapping_add(from % words);
+                        ahead = Ahead::new(start.cast(), (to - from) * 4, steps);
+                    }
+                    let row = row * TILE;
+                    let a = panels.pair(row, self.rows);
+                    self.tile(slice, (first, steps), a, row, col, &mut ahead);
+                }
             }
         }
     }
 
-    /// Multiplies one tile, and finishes it with the last step.
-    fn tile(&self, slice: &Slice, a: [*const u32; 2], row: usize, col: usize, ahead: &mut Ahead) {
-        let b = slice.strips.pair(col, self.cols);
+    /// Multiplies `steps` steps of a tile, and finishes it with the last.
+    fn tile(
+        &self,
+        slice: &Slice,
+        (first, steps): (usize, usize),
+        a: [*const u32; 2],
+        row: usize,
+        col: usize,
+        ahead: &mut Ahead,
+    ) {
+        let at = first * STRIP * STRIP;
+        let a = a.map(|panel| panel.wrapping_add(at));
+        let b = slice
+            .strips
+            .pair(col, self.cols)
+            .map(|strip| strip.wrapping_add(at));
+        let streamed = match self.plan.order {
+            Order::Rows => Streamed::Neither,
+            Order::Strips | Order::Deep => Streamed::Left,
+        };
         let mut sums = Sums::new();
-        let kept = slice.waiting.map(|waiting| {
-            let index = row / TILE * self.cols.div_ceil(TILE) + col / TILE;
+        let (begins, ends) = (
+            slice.begins && first == 0,
+            slice.ends && first + steps == slice.tiles(),
+        );
+        let kept = slice.waiting.map_or(std::ptr::null_mut(), |waiting| {
+            let across = if self.plan.steps > 1 {
+                self.cols.div_ceil(TILE)
+            } else {
+                1
+            };
+            let index = row / TILE * across + if across > 1 { col / TILE } else { 0 };
             waiting.wrapping_add(index * TILE * TILE).cast::<f32>()
         });
-        let from = match kept {
-            Some(kept) if !slice.begins => Some(kept.cast_const()),
-            _ => None,
-        };
-        let to = match kept {
-            Some(kept) if !slice.ends => kept,
-            _ => sums.as_mut_ptr(),
-        };
-        // SAFETY: the panels and strips hold whole tiles, the sums are blocks of 32 × 32.
-        unsafe { multiply(slice.tiles(), a, b, from, to, ahead) };
-        if slice.ends {
+        let from = (!begins).then_some(kept.cast_const());
+        let to = if ends { sums.as_mut_ptr() } else { kept };
+        // SAFETY: the panels and strips hold whole tiles; sums that begin or end elsewhere wait in blocks of 32 × 32.
+        unsafe { multiply(streamed, steps, a, b, from, to, ahead) };
+        if ends {
             let finishing = self.job.finishing(
                 self.row + row,
                 self.col + col,
@@ -337,7 +380,7 @@ impl Part<'_> {
                 self.streamed,
             );
             // SAFETY: this tile of `C` belongs to this task alone.
-            unsafe { finish(&sums, finishing) };
+            unsafe { finish(&sums, 0, finishing) };
         }
     }
 }

@@ -19,7 +19,7 @@ pub(crate) mod engine;
 mod epilogue;
 pub(crate) mod pack;
 #[cfg(target_arch = "x86_64")]
-mod pack_avx512;
+pub(crate) mod pack_avx512;
 mod portable;
 mod stored;
 #[cfg(test)]

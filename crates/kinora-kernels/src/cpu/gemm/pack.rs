@@ -169,6 +169,47 @@ pub(crate) unsafe fn pack_rows(
     len: usize,
     dst: *mut u32,
 ) {
+    let stride = engine.tile_rows() * engine.padded_words(len);
+    // SAFETY: passed on.
+    unsafe { pack_panels(engine, source, lane0, lanes, k0, len, dst, stride) };
+}
+
+/// Packs a left operand as [`pack_rows`] would, on several threads.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn pack_rows_parallel(
+    engine: Engine,
+    source: &dyn Source,
+    lanes: usize,
+    k: usize,
+    dst: *mut u32,
+) {
+    const WORDS: usize = 128;
+    let stride = engine.tile_rows() * engine.padded_words(k);
+    let dst = Shared::from_ptr(dst);
+    for_each(engine.words(k).div_ceil(WORDS), lanes * k, |piece| {
+        let k0 = piece * WORDS * engine.per_word();
+        let len = (WORDS * engine.per_word()).min(k - k0);
+        let target = dst.get().wrapping_add(piece * WORDS * engine.tile_rows());
+        // SAFETY: each task writes its own words of each panel, all inside `rows_len`.
+        unsafe { pack_panels(engine, source, 0, lanes, k0, len, target, stride) };
+    });
+}
+
+/// Packs rows as panels `stride` words apart.
+///
+/// # Safety
+/// `dst` has room for the panels, whose rows are rounded up to 16.
+#[allow(clippy::too_many_arguments)]
+unsafe fn pack_panels(
+    engine: Engine,
+    source: &dyn Source,
+    lane0: usize,
+    lanes: usize,
+    k0: usize,
+    len: usize,
+    dst: *mut u32,
+    stride: usize,
+) {
     let panel = engine.tile_rows();
     let words = engine.padded_words(len);
     let per_tile = STRIP * engine.per_word();
@@ -180,15 +221,15 @@ pub(crate) unsafe fn pack_rows(
     let form = Form::Rows {
         panel,
         chunk,
-        stride: panel * words,
+        stride,
     };
     #[cfg(target_arch = "x86_64")]
     if chunk == STRIP
         && engine_is_512(engine)
         && let Some(from) = source.direct(lane0, lanes, k0, len)
     {
-        // SAFETY: as in `pack_lanes`; the rows of `dst` are rounded up to whole chunks.
-        unsafe { pack_region(engine, from, lanes, len, form, dst, STRIP * words) };
+        // SAFETY: as in `pack_lanes`.
+        unsafe { pack_region(engine, from, lanes, len, form, dst, chunk / panel * stride) };
         return;
     }
     walk(
@@ -203,7 +244,7 @@ pub(crate) unsafe fn pack_rows(
                 k: k0 + k,
                 len: per_tile.min(len - k),
             };
-            let target = dst.wrapping_add(lane * words + tile * panel * STRIP);
+            let target = dst.wrapping_add(lane / panel * stride + tile * panel * STRIP);
             // SAFETY: the tile lies inside `dst`, whose rows are rounded up to whole chunks.
             unsafe { piece.write(engine, source, form, target) };
         },

@@ -162,7 +162,7 @@ unsafe fn word_bf16(from: Direct, i: usize, lanes: usize, len: usize) -> __m512i
         let a = _mm512_maskz_loadu_ps(mask, row);
         let b = _mm512_maskz_loadu_ps(second, row.wrapping_add(from.k_stride));
         let apart = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(b, a));
-        _mm512_permutexvar_epi16(_mm512_load_si512(PAIRS.0.as_ptr().cast()), apart)
+        paired(apart)
     }
 }
 
@@ -184,10 +184,21 @@ const fn mask16(count: usize) -> u16 {
     }
 }
 
+/// Brings two runs of 16 halves, one after the other, together as pairs.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(crate) fn paired(halves: __m512i) -> __m512i {
+    // SAFETY: the table is 64 aligned bytes.
+    _mm512_permutexvar_epi16(
+        unsafe { _mm512_load_si512(PAIRS.0.as_ptr().cast()) },
+        halves,
+    )
+}
+
 #[repr(align(64))]
 struct Pairs([u16; 32]);
 
-/// 0, 16, 1, 17, …: brings two runs of 16 halves together as pairs.
+/// 0, 16, 1, 17, …
 static PAIRS: Pairs = {
     let mut order = [0; 32];
     let mut i = 0;
@@ -244,7 +255,7 @@ fn transposed(vector: impl Fn(usize) -> __m512i) -> impl Fn(usize) -> __m512i {
 /// Transposes 16 × 16 words.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn transpose(tile: &mut [__m512i; STRIP]) {
+pub(crate) fn transpose(tile: &mut [__m512i; STRIP]) {
     let mut pairs = *tile;
     for i in 0..8 {
         pairs[2 * i] = _mm512_unpacklo_epi32(tile[2 * i], tile[2 * i + 1]);

@@ -1,8 +1,10 @@
 //! Attention on tile registers: products a step at a time between the rows of the softmax, so that tiles and vectors work at once.
 
+mod backward;
 mod forward;
 mod vector;
 
+pub(super) use backward::{Saved, backward};
 pub(super) use forward::forward;
 
 use crate::cpu::gemm::Engine;
@@ -13,6 +15,9 @@ const ENGINE: Engine = Engine::AmxBf16;
 
 /// Rows and columns of a block of scores.
 const TILE: usize = 2 * STRIP;
+
+/// Elements of a block of scores or sums.
+const BLOCK: usize = TILE * TILE;
 
 /// The smallest even cut of `len` into pieces of at most `most`, in whole blocks.
 fn even(len: usize, most: usize) -> usize {
