@@ -139,6 +139,26 @@ pub struct ClipShape {
     pub seed: u64,
 }
 
+/// What a clip goes on from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Known<'a> {
+    /// The latent frames beside those that are to be made, `[1, channels, 1, height, width]`, by their place in the clip.
+    pub beside: &'a [(usize, Tensor<5>)],
+    /// The clip that the known frames are cut from, where the same model made it.
+    pub origin: Option<&'a Origin>,
+}
+
+/// A clip of the model's own that another goes on from: what was settled for it still holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Its prompt.
+    pub prompt: String,
+    /// Its seed.
+    pub seed: u64,
+    /// Which of its frames is the first of the clip that goes on.
+    pub first_frame: usize,
+}
+
 /// What one stage of the work holds in memory at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StageMemory {
@@ -189,8 +209,7 @@ pub trait VideoModel {
     fn encode_text(&self, prompt: &str) -> Result<Self::Text, Error>;
 
     /// Settles what spans all windows of a clip, such as where its subjects go, before the first of
-    /// them is sampled. `given` are the latent frames beside those that are to be made, `[1, channels, 1, height, width]`,
-    /// by their place in the clip. By default there is nothing to settle.
+    /// them is sampled. By default there is nothing to settle.
     ///
     /// # Errors
     ///
@@ -200,9 +219,9 @@ pub trait VideoModel {
         prompt: &str,
         text: Self::Text,
         clip: ClipShape,
-        given: &[(usize, Tensor<5>)],
+        known: Known<'_>,
     ) -> Result<Self::Text, Error> {
-        let _ = (prompt, clip, given);
+        let _ = (prompt, clip, known);
         Ok(text)
     }
 

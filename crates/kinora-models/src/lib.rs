@@ -12,6 +12,6 @@ pub mod weights;
 
 pub use error::{Error, TensorProblems};
 pub use family::{
-    ClipShape, Defaults, Description, GivenClip, GivenFrame, KnownFrames, Shown, Sizes,
-    StageMemory, VideoModel, Window,
+    ClipShape, Defaults, Description, GivenClip, GivenFrame, Known, KnownFrames, Origin, Shown,
+    Sizes, StageMemory, VideoModel, Window,
 };

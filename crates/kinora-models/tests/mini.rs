@@ -8,7 +8,7 @@ use kinora_models::mini::lexicon::{Entry, Lexicon, PICTURE_VALUES};
 use kinora_models::mini::plate::COVERAGE;
 use kinora_models::mini::transformer::Context;
 use kinora_models::mini::{Mini, MiniConfig, MiniNetworks, MiniParts};
-use kinora_models::{ClipShape, Error, VideoModel, Window};
+use kinora_models::{ClipShape, Error, Known, Origin, VideoModel, Window};
 use tokenizers::Tokenizer;
 use tokenizers::models::wordlevel::WordLevel;
 
@@ -226,14 +226,17 @@ fn backdrops(sizes: &[[usize; 2]]) -> Backdrops {
 }
 
 fn velocity(model: &Mini, latents: Tensor<5>) -> Tensor<5> {
-    let prompt = "a koala waves";
+    velocity_beside(model, latents, "a koala waves", Known::default())
+}
+
+fn velocity_beside(model: &Mini, latents: Tensor<5>, prompt: &str, known: Known<'_>) -> Tensor<5> {
     let clip = ClipShape {
         size: [64, 48],
         latent_frames: 20,
         seed: 1,
     };
     let text = model.encode_text(prompt).unwrap();
-    let text = model.plan(prompt, text, clip, &[]).unwrap();
+    let text = model.plan(prompt, text, clip, known).unwrap();
     let window = Window {
         latents,
         timesteps: &[0.0, 0.7],
@@ -314,19 +317,56 @@ fn sizes_that_no_network_can_have_are_errors() {
     }
 }
 
-/// The subject that a prompt names changes the flow.
-#[test]
-fn a_named_subject_reaches_the_denoiser() {
-    let device = Device::flex();
-    let model = model(&device);
-    let networks = model.networks();
-    let mut tensors = kinora_models::weights::collect(networks, "m");
+/// A model whose denoiser does not predict zero, as a fresh one does.
+fn awake_model(device: &Device) -> Mini {
+    let model = model(device);
+    let mut tensors = kinora_models::weights::collect(model.networks(), "m");
     let out = tensors.get_mut("m.transformer.out.weight").unwrap();
     for (i, value) in out.data.iter_mut().enumerate() {
         *value = (i % 5) as f32 * 0.1 - 0.2;
     }
-    let awake = kinora_models::weights::assign(networks.clone(), "m", &tensors).unwrap();
-    let model = model.with_networks(awake);
+    let awake = kinora_models::weights::assign(model.networks().clone(), "m", &tensors).unwrap();
+    model.with_networks(awake)
+}
+
+/// What goes on from the model's own clip goes on with its subjects on its paths, not with a still of it.
+#[test]
+fn a_clip_goes_on_from_its_own_as_if_it_had_been_longer() {
+    let device = Device::flex();
+    let model = awake_model(&device);
+    let latents = random([1, 8, 2, 3, 4], &device);
+    let beside = [(4, random([1, 8, 1, 3, 4], &device))];
+    let prompt = "a koala waves";
+    let on_from = |origin: Option<&Origin>, prompt: &str| {
+        let beside = &beside;
+        velocity_beside(&model, latents.clone(), prompt, Known { beside, origin })
+    };
+    let origin = Origin {
+        prompt: prompt.into(),
+        seed: 1,
+        first_frame: 0,
+    };
+    let whole = velocity(&model, latents.clone());
+    close(whole.clone(), on_from(Some(&origin), prompt), 1e-6);
+    let differs = |other: Tensor<5>| {
+        let change = (whole.clone() - other).abs().max().into_scalar::<f32>();
+        assert!(change > 1e-4, "{change}");
+    };
+    // Nobody knows where it came from.
+    differs(on_from(None, prompt));
+    // Another part of its paths.
+    let later = Origin {
+        first_frame: 40,
+        ..origin
+    };
+    differs(on_from(Some(&later), prompt));
+}
+
+/// The subject that a prompt names changes the flow.
+#[test]
+fn a_named_subject_reaches_the_denoiser() {
+    let device = Device::flex();
+    let model = awake_model(&device);
     let latents = random([1, 8, 2, 3, 4], &device);
     let planned = velocity(&model, latents.clone());
     let window = Window {
@@ -345,14 +385,7 @@ fn a_named_subject_reaches_the_denoiser() {
 #[test]
 fn a_named_place_reaches_the_denoiser() {
     let device = Device::flex();
-    let model = model(&device);
-    let mut tensors = kinora_models::weights::collect(model.networks(), "m");
-    let out = tensors.get_mut("m.transformer.out.weight").unwrap();
-    for (i, value) in out.data.iter_mut().enumerate() {
-        *value = (i % 5) as f32 * 0.1 - 0.2;
-    }
-    let awake = kinora_models::weights::assign(model.networks().clone(), "m", &tensors).unwrap();
-    let model = model.with_networks(awake);
+    let model = awake_model(&device);
     let size = model.config().sizes[0];
     let latents = random([1, 8, 2, size[1] / 16, size[0] / 16], &device);
     let clip = ClipShape {
@@ -363,7 +396,7 @@ fn a_named_place_reaches_the_denoiser() {
     // The same words for the networks: only what is looked up differs.
     let text = |place: &str| {
         let words = model.encode_text("a koala waves").unwrap();
-        model.plan(place, words, clip, &[]).unwrap()
+        model.plan(place, words, clip, Known::default()).unwrap()
     };
     let velocity = |place: &str| {
         let window = Window {

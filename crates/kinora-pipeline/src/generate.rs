@@ -111,6 +111,7 @@ pub fn generate<M: VideoModel>(
         seams: BTreeMap::new(),
         beside: Beside::default(),
         joined: false,
+        origin: None,
     };
     let work = Work {
         model,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 use kinora_media::Frame;
-use kinora_models::{ClipShape, Description, KnownFrames, VideoModel};
+use kinora_models::{ClipShape, Description, Known, KnownFrames, Origin, VideoModel};
 
 use crate::frames::frames_from_tensor;
 use crate::generate::{Progress, Report, StageTimes};
@@ -39,6 +39,8 @@ pub struct Take<'a> {
     /// Whether it goes on from the take before, as one shot turns into the next. Then its first latent frame holds as many
     /// frames as every other.
     pub joined: bool,
+    /// The clip that the known frames are cut from, where the same model made it.
+    pub origin: Option<Origin>,
 }
 
 impl Take<'_> {
@@ -237,7 +239,11 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
                 latent_frames: placed.len(),
                 seed: take.sampling.seed,
             };
-            positive = self.model.plan(take.prompt, positive, clip, &given)?;
+            let known = Known {
+                beside: &given,
+                origin: take.origin.as_ref(),
+            };
+            positive = self.model.plan(take.prompt, positive, clip, known)?;
         }
         let take = &placed.take;
         let is_guided = take.sampling.guidance != 1.0;

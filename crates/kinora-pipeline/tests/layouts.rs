@@ -72,6 +72,7 @@ fn take(layout: Timeline, frames: usize, seams: BTreeMap<usize, Frame>) -> Take<
         seams,
         beside: Beside::default(),
         joined: false,
+        origin: None,
     }
 }
 
@@ -357,6 +358,7 @@ fn shots() -> Film<'static> {
     let free = |len| Timeline::free(len);
     let joined = Take {
         joined: true,
+        origin: None,
         ..take(free(6), 24, BTreeMap::new())
     };
     let takes = vec![

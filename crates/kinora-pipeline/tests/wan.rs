@@ -112,6 +112,7 @@ fn make_beside(
             seams: BTreeMap::new(),
             beside,
             joined: false,
+            origin: None,
         }],
         reel: Reel::new([width, height], rates, Fit::Stretch, vec![piece]),
     };

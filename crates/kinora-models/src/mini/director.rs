@@ -29,15 +29,20 @@ const NOISE_STREAM: u64 = 1 << 40;
 
 /// What is to be directed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Direction {
+pub(super) struct Direction<'a> {
     /// Slots that are filled.
     pub(super) subjects: usize,
     pub(super) clip: ClipShape,
     pub(super) frames_per_latent: usize,
     pub(super) frames_per_second: usize,
+    /// Where the path has come from: whole latent frames, the last of which is directly before the clip. Nothing where the
+    /// clip begins anew.
+    pub(super) before: &'a [FrameLayout],
+    /// Latent frames of the scene before `before`.
+    pub(super) since: usize,
 }
 
-/// Camera and subjects in every frame of every latent frame.
+/// Camera and subjects in every frame of every latent frame of the clip.
 ///
 /// # Errors
 ///
@@ -45,17 +50,21 @@ pub(super) struct Direction {
 pub(super) fn direct(
     director: &Transformer,
     context: &PreparedContext,
-    direction: &Direction,
+    direction: &Direction<'_>,
     device: &Device,
 ) -> Result<Vec<FrameLayout>, Error> {
-    let total = direction.clip.latent_frames;
+    let before = last_of(direction.before, direction.frames_per_latent);
+    let came_from = before.len() / direction.frames_per_latent;
+    let total = came_from + direction.clip.latent_frames;
+    let since = direction.since + direction.before.len() / direction.frames_per_latent - came_from;
     let channels = direction.frames_per_latent * FRAME_VALUES;
     let condition = director_condition(direction.subjects, direction.clip.size);
     let secs_per_latent = direction.frames_per_latent as f32 / direction.frames_per_second as f32;
 
     let mut path = Vec::with_capacity(total * direction.frames_per_latent);
-    let mut known: Option<Tensor<5>> = None;
-    let mut done = 0;
+    path.extend_from_slice(before);
+    let mut known = (came_from > 0).then(|| values_of(before, came_from, device));
+    let mut done = came_from;
     while done < total {
         let overlap = known.as_ref().map_or(0, |known| known.dims()[2]);
         let start = done - overlap;
@@ -65,7 +74,7 @@ pub(super) fn direct(
             .map(|frame| noise(channels, direction.clip.seed, frame, device))
             .collect();
         let mut x = Tensor::cat(known.take().into_iter().chain(noise).collect(), 2);
-        let told = start.min(DIRECTOR_LATEST);
+        let told = (since + start).min(DIRECTOR_LATEST);
         let clock: Vec<f32> = (told..told + frames)
             .map(|frame| frame as f32 * secs_per_latent)
             .collect();
@@ -103,7 +112,24 @@ pub(super) fn direct(
         known = Some(last.clamp(-LARGEST_VALUE, LARGEST_VALUE));
     }
     path.truncate(total * direction.frames_per_latent);
-    Ok(path)
+    Ok(path.split_off(before.len()))
+}
+
+/// The part of a path that the next window sees: whole latent frames, at most [`DIRECTOR_OVERLAP`].
+fn last_of(path: &[FrameLayout], frames_per_latent: usize) -> &[FrameLayout] {
+    let latents = (path.len() / frames_per_latent).min(DIRECTOR_OVERLAP);
+    &path[path.len() - latents * frames_per_latent..]
+}
+
+/// The latent frames of a path, as the director sees them.
+fn values_of(path: &[FrameLayout], latent_frames: usize, device: &Device) -> Tensor<5> {
+    let mut values = Vec::with_capacity(path.len() * FRAME_VALUES);
+    for frame in path {
+        frame.push_values(&mut values);
+    }
+    let channels = values.len() / latent_frames;
+    let values = TensorData::new(values, [1, latent_frames, 1, 1, channels]);
+    Tensor::<5>::from_data(values, device).permute([0, 4, 1, 2, 3])
 }
 
 /// Noise of one latent frame, a function of seed and place alone.
@@ -167,6 +193,8 @@ mod tests {
             },
             frames_per_latent: FRAMES_PER_LATENT,
             frames_per_second: 12,
+            before: &[],
+            since: 0,
         };
         direct(director, &context, &direction, &device).unwrap()
     }
@@ -183,6 +211,36 @@ mod tests {
         let nobody = path(&director, 3, 0, 3);
         assert!(nobody.iter().all(|frame| frame.places == [None, None]));
         assert!(nobody.iter().any(|frame| frame.view != View::REST));
+    }
+
+    #[test]
+    fn a_path_that_goes_on_depends_on_where_it_came_from() {
+        let device = Device::flex();
+        let director = director(&device);
+        let context = director.prepare(&Context {
+            tokens: Tensor::ones([1, 3, 8], &device),
+            bias: Tensor::zeros([1, 3], &device),
+            pooled: Tensor::ones([1, 8], &device),
+        });
+        let from = |seed: u64| {
+            let before = path(&director, 8, 1, seed);
+            let direction = Direction {
+                subjects: 1,
+                clip: ClipShape {
+                    size: [176, 96],
+                    latent_frames: 20,
+                    seed: 5,
+                },
+                frames_per_latent: FRAMES_PER_LATENT,
+                frames_per_second: 12,
+                before: &before,
+                since: 0,
+            };
+            direct(&director, &context, &direction, &device).unwrap()
+        };
+        let on = from(3);
+        assert_eq!(on.len(), 20 * FRAMES_PER_LATENT);
+        assert!(on != from(4));
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod layout;
 pub mod lexicon;
 mod model;
 mod phrases;
+mod planning;
 pub mod plate;
 mod stage;
 pub mod still;

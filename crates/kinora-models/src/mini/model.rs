@@ -12,16 +12,17 @@ use tokenizers::Tokenizer;
 use super::autoencoder::{Autoencoder, DecodeState};
 use super::backdrops::{Backdrops, NamedPlace};
 use super::config::MiniConfig;
-use super::director::{Direction, direct};
 use super::enhance::enhance;
 use super::layout::{DIRECTOR_CONDITIONS, FRAME_VALUES, SLOTS};
 use super::lexicon::{Entry, Lexicon, PICTURE_SIZE};
-use super::plate::{COVERAGE, Picture, Plate, PlateSize};
-use super::stage::{Shown, Stage, still};
+use super::plate::{COVERAGE, Plate, PlateSize};
+use super::stage::Stage;
 use super::text::{TextEncoder, tokenize};
 use super::transformer::{Channels, Context, PreparedContext, Transformer};
 use crate::weights::{self, Storage, TensorMap, Values};
-use crate::{ClipShape, Defaults, Description, Error, KnownFrames, Sizes, VideoModel, Window};
+use crate::{
+    ClipShape, Defaults, Description, Error, Known, KnownFrames, Sizes, VideoModel, Window,
+};
 
 const LEXICON_TENSOR: &str = "lexicon.pictures";
 /// One for each size that the model makes, numbered.
@@ -303,6 +304,10 @@ impl Mini {
         }
     }
 
+    pub(super) fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// From words to tokens.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.parts.tokenizer
@@ -323,13 +328,13 @@ impl Mini {
         &self.parts.config
     }
 
-    fn context(&self, prompt: &str) -> Result<Context, Error> {
+    pub(super) fn context(&self, prompt: &str) -> Result<Context, Error> {
         let tokens = tokenize(self.tokenizer(), &self.config().text, &[prompt])?;
         Ok(self.networks().text.forward(&tokens, &self.device))
     }
 
     /// Entries of the lexicon that get a place in a clip of this prompt, in the order of their slots.
-    fn cast(&self, prompt: &str) -> Vec<usize> {
+    pub(super) fn cast(&self, prompt: &str) -> Vec<usize> {
         let mut named = self.lexicon().find(prompt);
         if named.is_empty() {
             named.extend(self.lexicon().guess(prompt));
@@ -339,7 +344,7 @@ impl Mini {
     }
 
     /// Sizes of the plates of a clip of `frame` pixels.
-    fn plate_size(&self, frame: [usize; 2]) -> PlateSize {
+    pub(super) fn plate_size(&self, frame: [usize; 2]) -> PlateSize {
         let config = &self.config().autoencoder;
         PlateSize {
             frame,
@@ -437,36 +442,9 @@ impl VideoModel for Mini {
         prompt: &str,
         text: Script,
         clip: ClipShape,
-        given: &[(usize, Tensor<5>)],
+        known: Known<'_>,
     ) -> Result<Script, Error> {
-        let cast = self.cast(prompt);
-        let direction = Direction {
-            subjects: cast.len(),
-            clip,
-            frames_per_latent: self.config().autoencoder.patch_frames,
-            frames_per_second: self.config().frames_per_second,
-        };
-        let context = self.networks().director.prepare(&self.context(prompt)?);
-        let path = direct(
-            &self.networks().director,
-            &context,
-            &direction,
-            &self.device,
-        )?;
-        let size = self.plate_size(clip.size);
-        let shown = if given.is_empty() {
-            let picture = |&entry: &usize| Picture::new(self.lexicon().picture(entry));
-            let elsewhere = self.lexicon().rest(prompt);
-            Shown::Named {
-                backdrop: self.backdrops().choose(&elsewhere, clip.size, clip.seed),
-                pictures: cast.iter().map(picture).collect(),
-            }
-        } else {
-            let autoencoder = &self.networks().autoencoder;
-            let still = |given: &(usize, Tensor<5>)| still(autoencoder, given.clone(), &path, size);
-            Shown::Given(given.iter().map(still).collect())
-        };
-        let stage = Stage::new(shown, path, size);
+        let stage = self.settle(prompt, clip, known)?;
         Ok(Script {
             stage: Some(stage),
             ..text

@@ -7,7 +7,8 @@ use std::cell::RefCell;
 
 use burn::tensor::Tensor;
 use kinora_models::{
-    ClipShape, Defaults, Description, Error as ModelError, KnownFrames, Sizes, VideoModel, Window,
+    ClipShape, Defaults, Description, Error as ModelError, Known, KnownFrames, Sizes, VideoModel,
+    Window,
 };
 use kinora_sampling::Sampler;
 
@@ -83,9 +84,9 @@ impl VideoModel for Straight {
         _prompt: &str,
         (): (),
         clip: ClipShape,
-        given: &[(usize, Tensor<5>)],
+        known: Known<'_>,
     ) -> Result<(), ModelError> {
-        let given = given.iter().map(|(index, _)| *index).collect();
+        let given = known.beside.iter().map(|(index, _)| *index).collect();
         self.planned.borrow_mut().push((clip, given));
         Ok(())
     }

@@ -251,6 +251,7 @@ fn run(
             seams: laid.seams.clone(),
             beside: laid.beside.clone(),
             joined: false,
+            origin: None,
         }],
         reel: Reel::new(
             [width as u32, height as u32],

@@ -6,7 +6,7 @@ use std::ops::Range;
 use anyhow::{Result, bail};
 use burn::tensor::Device;
 use kinora_media::{Frame, read_picture, resize};
-use kinora_models::{KnownFrames, Shown, VideoModel};
+use kinora_models::{KnownFrames, Origin, Shown, VideoModel};
 use kinora_pipeline::tasks::{
     Change, Look, Repaint, Revision, Survey, bridge, frames_after, frames_before, repaint, stills,
     survey,
@@ -114,6 +114,7 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
             seams: BTreeMap::new(),
             beside: Beside::default(),
             joined: false,
+            origin: None,
         }
     }
 
@@ -213,7 +214,9 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
             let look = self.look(Vec::new(), self.before_secs());
             let seen = survey(&clip.path, &look, &mut self.go_on)?;
             let before = self.frames_until(&seen, seen.duration_secs());
+            let end = self.plan.rates.model_frames(seen.frames);
             let (takes, made) = self.bridge(&before, count, &[])?;
+            let takes = self.going_on(takes, clip, end, &made);
             Ok((takes, vec![whole(clip, &seen), made]))
         }
     }
@@ -238,6 +241,11 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
         let before = self.frames_until(&seen, fps.duration_secs(from));
         let after = self.frames_from(&seen, fps.duration_secs(to));
         let (takes, made) = self.bridge(&before, to - from, &after)?;
+        let begin = match from {
+            0 => 0,
+            from => self.plan.rates.model_frames(from),
+        };
+        let takes = self.going_on(takes, clip, begin, &made);
         let given = |frames| Piece::Given {
             path: clip.path.clone(),
             frames,
@@ -267,6 +275,30 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
             over: None,
         };
         Ok((vec![take], piece))
+    }
+
+    /// Takes that know which of the model's own clips they go on from, if it is one; `made` begins behind `before` of its
+    /// frames, at the model's rate.
+    fn going_on(
+        &self,
+        mut takes: Vec<Take<'a>>,
+        clip: &Given,
+        before: usize,
+        made: &Piece,
+    ) -> Vec<Take<'a>> {
+        let Some(recipe) = clip.own(self.model.description(), self.plan.native_size) else {
+            return takes;
+        };
+        if let (Piece::Made { places, .. }, [take]) = (made, &mut takes[..])
+            && let Some(first_frame) = before.checked_sub(places.start)
+        {
+            take.origin = Some(Origin {
+                prompt: recipe.prompt,
+                seed: recipe.seed,
+                first_frame,
+            });
+        }
+        takes
     }
 
     /// A given clip or picture, changed as a whole or in a region.

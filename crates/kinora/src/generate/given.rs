@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use kinora_media::{FrameRate, MediaInfo, probe};
-use serde_json::Value;
+use kinora_models::Description;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 /// Longest side of a clip that is changed, in pixels.
@@ -21,6 +22,13 @@ const RATES: std::ops::RangeInclusive<f64> = 5.0..=120.0;
 pub(crate) struct Given {
     pub(crate) path: PathBuf,
     pub(crate) info: MediaInfo,
+}
+
+/// What a clip of the model's own was made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Own {
+    pub(crate) prompt: String,
+    pub(crate) seed: u64,
 }
 
 impl Given {
@@ -84,6 +92,23 @@ impl Given {
             .get("prompt")
             .and_then(Value::as_str);
         prompt.filter(|prompt| !prompt.is_empty())
+    }
+
+    /// Prompt and seed that settled what is where in it, if this model made it in frames of this size.
+    pub(crate) fn own(&self, about: &Description, native_size: [usize; 2]) -> Option<Own> {
+        let recipe = self.info.recipe.as_ref()?;
+        let is_own = !about.hash.is_empty()
+            && recipe.get("model_hash")? == about.hash.as_str()
+            && recipe.get("native_size")? == &json!(native_size);
+        let source = match recipe.get("task") {
+            None => recipe,
+            // What was made of an own clip along its paths says so.
+            Some(_) => recipe.get("origin")?,
+        };
+        is_own.then_some(Own {
+            prompt: source.get("prompt")?.as_str()?.to_owned(),
+            seed: source.get("seed")?.as_u64()?,
+        })
     }
 
     /// Its name without folder and ending.

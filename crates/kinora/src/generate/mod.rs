@@ -134,7 +134,7 @@ fn make<M: VideoModel>(model: &M, asked: Asked, run: Run<'_>) -> Result<()> {
             memory_plan::check(model, &plan, longest.unwrap_or(0))?;
         }
         let frames = film.reel.frames();
-        let recipe = recipe::recipe(&request, &plan, about, &task, frames);
+        let recipe = recipe::recipe(&request, &plan, about, &task, &film);
         let mut clip = Clip::open(&request, plan.rates.file, frames, recipe, sound.as_ref())?;
         let mut pace = Pace::new(film.takes.iter().map(|take| take.frames).sum());
         let made = kinora_pipeline::make(

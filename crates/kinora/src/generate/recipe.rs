@@ -2,19 +2,20 @@
 
 use kinora_media::FrameRate;
 use kinora_models::Description;
+use kinora_pipeline::Film;
 use serde_json::{Value, json};
 
 use super::plan::Plan;
 use super::request::Request;
 use crate::args::Lora;
 
-/// All that is needed to make the same clip again, `frames` frames long. `task` is told where it is more than words.
+/// All that is needed to make the same film again. `task` is told where it is more than words.
 pub(crate) fn recipe(
     request: &Request,
     plan: &Plan,
     about: &Description,
     task: &Value,
-    frames: u64,
+    film: &Film<'_>,
 ) -> Value {
     let mut recipe = json!({
         "program": "kinora",
@@ -29,7 +30,7 @@ pub(crate) fn recipe(
         "size": request.size,
         "native_size": plan.native_size,
         "fps": rate(plan.rates.file),
-        "frames": frames,
+        "frames": film.reel.frames(),
         "model": about.name,
         "model_hash": about.hash,
     });
@@ -41,6 +42,11 @@ pub(crate) fn recipe(
     }
     if !request.is_text_alone() {
         recipe["task"] = task.clone();
+    }
+    // All of it is along the paths of the clip that it goes on from, so another can go on from it.
+    let origins = film.takes.iter().filter_map(|take| take.origin.as_ref());
+    for origin in origins.filter(|origin| origin.prompt == request.prompt) {
+        recipe["origin"] = json!({"prompt": origin.prompt, "seed": origin.seed});
     }
     recipe
 }

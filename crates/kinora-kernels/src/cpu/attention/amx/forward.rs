@@ -306,7 +306,17 @@ impl Queries<'_> {
             let start = (key > 0).then_some(to.cast_const());
             let (a, b) = (panels.pair(0, lines), values.pair(dim, self.head_dim));
             // SAFETY: operands are packed for whole tiles, and the sums have room.
-            unsafe { multiply(Streamed::Neither, steps, a, b, start, to, &mut Ahead::default()) };
+            unsafe {
+                multiply(
+                    Streamed::Neither,
+                    steps,
+                    a,
+                    b,
+                    start,
+                    to,
+                    &mut Ahead::default(),
+                )
+            };
         }
     }
 }

@@ -1,0 +1,175 @@
+//! Settles a clip before its first window is sampled: where its camera and subjects go, and what is shown there.
+
+use burn::tensor::Tensor;
+
+use super::director::{Direction, direct};
+use super::layout::FrameLayout;
+use super::model::Mini;
+use super::plate::Picture;
+use super::stage::{Shown, Stage, still};
+use crate::{ClipShape, Error, Known, Origin};
+
+/// Where a path has come from.
+#[derive(Default, Clone, Copy)]
+struct Past<'a> {
+    /// Whole latent frames, directly before the path.
+    frames: &'a [FrameLayout],
+    /// Latent frames of the scene before them.
+    since: usize,
+}
+
+impl Mini {
+    /// What the denoiser is shown of a clip. What goes on from a clip of the model's own goes on along its paths, with its
+    /// subjects and its place; beside other known frames these are shown.
+    ///
+    /// # Errors
+    ///
+    /// A prompt that is too long, and [`Error::NotANumber`].
+    pub(super) fn settle(
+        &self,
+        prompt: &str,
+        clip: ClipShape,
+        known: Known<'_>,
+    ) -> Result<Stage, Error> {
+        let size = self.plate_size(clip.size);
+        if let Some(origin) = known.origin
+            && self.stays(origin, prompt)
+        {
+            let cast = self.cast(&origin.prompt);
+            let path = self.path_from(origin, prompt, clip, (known.beside, cast.len()))?;
+            let shown = self.named(&origin.prompt, &cast, clip.size, origin.seed);
+            return Ok(Stage::new(shown, path, size));
+        }
+        let cast = self.cast(prompt);
+        let path = self.path(prompt, clip, cast.len(), Past::default())?;
+        let shown = if known.beside.is_empty() {
+            self.named(prompt, &cast, clip.size, clip.seed)
+        } else {
+            let autoencoder = &self.networks().autoencoder;
+            let still = |given: &(usize, Tensor<5>)| still(autoencoder, given.clone(), &path, size);
+            Shown::Given(known.beside.iter().map(still).collect())
+        };
+        Ok(Stage::new(shown, path, size))
+    }
+
+    fn path(
+        &self,
+        prompt: &str,
+        clip: ClipShape,
+        subjects: usize,
+        past: Past<'_>,
+    ) -> Result<Vec<FrameLayout>, Error> {
+        let director = &self.networks().director;
+        let context = director.prepare(&self.context(prompt)?);
+        let direction = Direction {
+            subjects,
+            clip,
+            frames_per_latent: self.config().autoencoder.patch_frames,
+            frames_per_second: self.config().frames_per_second,
+            before: past.frames,
+            since: past.since,
+        };
+        direct(director, &context, &direction, self.device())
+    }
+
+    /// The named subjects before the named place.
+    fn named(&self, prompt: &str, cast: &[usize], size: [usize; 2], seed: u64) -> Shown {
+        let picture = |&entry: &usize| Picture::new(self.lexicon().picture(entry));
+        let elsewhere = self.lexicon().rest(prompt);
+        Shown::Named {
+            backdrop: self.backdrops().choose(&elsewhere, size, seed),
+            pictures: cast.iter().map(picture).collect(),
+        }
+    }
+
+    /// Whether a prompt names neither other subjects nor another place than the clip that it goes on from.
+    fn stays(&self, origin: &Origin, prompt: &str) -> bool {
+        let subjects = self.lexicon().find(prompt);
+        let place = |text: &str| self.backdrops().find(&self.lexicon().rest(text));
+        let same_subjects = subjects.is_empty() || subjects == self.lexicon().find(&origin.prompt);
+        let same_place = place(prompt).is_none_or(|named| place(&origin.prompt) == Some(named));
+        same_subjects && same_place
+    }
+
+    /// The paths of the clip that it goes on from, cut where this clip begins. Behind the last known frame another prompt
+    /// settles how they go on.
+    fn path_from(
+        &self,
+        origin: &Origin,
+        prompt: &str,
+        clip: ClipShape,
+        (beside, subjects): (&[(usize, Tensor<5>)], usize),
+    ) -> Result<Vec<FrameLayout>, Error> {
+        let stride = self.config().autoencoder.patch_frames;
+        let last_frame = origin.first_frame + (clip.latent_frames - 1) * stride;
+        let whole = ClipShape {
+            latent_frames: 1 + last_frame.div_ceil(stride),
+            seed: origin.seed,
+            ..clip
+        };
+        let scene = self.path(&origin.prompt, whole, subjects, Past::default())?;
+        let mut path = cut(&scene, origin.first_frame, clip.latent_frames, stride);
+        if let [(last, _)] = beside
+            && prompt != origin.prompt
+            && *last + 1 < clip.latent_frames
+            && *last > 0
+        {
+            // The scene up to the last known frame, in whole latent frames that end with it.
+            let seen = stride + origin.first_frame + last * stride;
+            let past = Past {
+                frames: &scene[seen % stride..seen],
+                since: 0,
+            };
+            let rest = ClipShape {
+                latent_frames: clip.latent_frames - last - 1,
+                ..clip
+            };
+            path.truncate((last + 1) * stride);
+            path.extend(self.path(prompt, rest, subjects, past)?);
+        }
+        Ok(path)
+    }
+}
+
+/// `latent_frames` of a scene's path from frame `first` on: as in every clip, the first of them shows one frame alone.
+fn cut(
+    scene: &[FrameLayout],
+    first: usize,
+    latent_frames: usize,
+    stride: usize,
+) -> Vec<FrameLayout> {
+    // The scene's first latent frame also shows its frame 0 alone.
+    let place = |frame: usize| stride - 1 + first + frame;
+    (0..latent_frames * stride)
+        .map(|i| scene[place((i + 1).saturating_sub(stride))])
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mini::layout::View;
+
+    #[test]
+    fn a_cut_path_shows_the_frames_that_the_clip_shows() {
+        let numbered = |i: usize| FrameLayout {
+            places: [None, None],
+            view: View {
+                // The frame that it is of: four times 0, then on.
+                orbit: i.saturating_sub(3) as f32,
+                ..View::REST
+            },
+        };
+        let scene: Vec<FrameLayout> = (0..40).map(numbered).collect();
+        let seen = |first: usize| -> Vec<f32> {
+            let path = cut(&scene, first, 3, 4);
+            path.iter().map(|frame| frame.view.orbit).collect()
+        };
+        let from = |first: f32| {
+            let later = (1..=8).map(|frame| first + frame as f32);
+            [first; 4].into_iter().chain(later).collect::<Vec<f32>>()
+        };
+        assert_eq!(seen(0), from(0.0));
+        assert_eq!(seen(6), from(6.0));
+    }
+}
