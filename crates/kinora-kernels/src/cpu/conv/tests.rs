@@ -74,6 +74,9 @@ fn forward_and_backward_match_the_definition_on_every_level() {
         shape([2, 2, 4, 33], [64, 16], [1, 1, 1], [1; 3], [0; 2]),
         shape([1, 2, 4, 20], [16, 48], [2, 1, 1], [1, 2, 3], [0; 2]),
         shape([1, 1, 8, 36], [33, 20], [1, 5, 3], [1; 3], [2, 1]),
+        // Channels that nearly fill cache lines, several clips, more tiles of pixels than a task takes.
+        shape([2, 3, 20, 19], [28, 34], [2, 3, 1], [1; 3], [1, 0]),
+        shape([1, 3, 18, 40], [24, 20], [3, 1, 3], [1; 3], [0, 1]),
     ];
     for s in cases {
         let (x, w) = (noise(s.input_len(), 1), noise(s.weight_len(), 2));
