@@ -11,7 +11,7 @@ use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 
 use crate::cpu::{self, AttentionShape, Precision};
-use crate::flex::{floats, is_cpu, tensor};
+use crate::flex::{floats, is_cpu, overwritten, tensor};
 
 /// `softmax(q · kᵀ / √head_dim + key_bias) · v`.
 ///
@@ -133,7 +133,7 @@ impl AttentionOps for Flex {
     ) -> Saved<FloatTensor<Self>> {
         let [q, k, v, bias] = [q, k, v, key_bias].map(|t| t.to_contiguous());
         let shape = shape_of(&q, &k);
-        let mut out = vec![0.0; floats(&q).len()];
+        let mut out = overwritten(floats(&q).len());
         let saved = [shape.batch, shape.heads, shape.query_tokens];
         let mut logsumexp = vec![0.0; saved.iter().product()];
         let bias = floats(&bias);
@@ -163,9 +163,9 @@ impl AttentionOps for Flex {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let [q, k, v, bias, grad] = [q, k, v, key_bias, grad].map(|t| t.to_contiguous());
         let shape = shape_of(&q, &k);
-        let mut d_q = vec![0.0; floats(&q).len()];
-        let mut d_k = vec![0.0; floats(&k).len()];
-        let mut d_v = vec![0.0; floats(&v).len()];
+        let mut d_q = overwritten(floats(&q).len());
+        let mut d_k = overwritten(floats(&k).len());
+        let mut d_v = overwritten(floats(&v).len());
         let bias = floats(&bias);
         cpu::attention_backward(
             shape,

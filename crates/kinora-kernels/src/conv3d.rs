@@ -9,7 +9,7 @@ use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 
 use crate::cpu::{self, Activation, Conv3dShape, Precision};
-use crate::flex::{floats, is_cpu, tensor};
+use crate::flex::{floats, is_cpu, overwritten, tensor};
 
 /// `activation(conv(x, weight) + bias)` with stride 1: zero padding keeps rows and columns, frames
 /// are not padded. The caller supplies the frames before a causal convolution.
@@ -157,7 +157,7 @@ impl Conv3dOps for Flex {
         let shape = shape_of(&x, &weight, options.steps);
         let [frames, height, width] = shape.size_out();
         let sizes = [shape.batch, frames, height, width, shape.channels_out];
-        let mut out = vec![0.0; sizes.iter().product()];
+        let mut out = overwritten(sizes.iter().product());
         cpu::conv3d_forward(
             shape,
             floats(&x),
@@ -188,14 +188,14 @@ impl Conv3dOps for Flex {
                 };
                 let before =
                     Self::conv3d_channels_last(x.clone(), weight.clone(), bias.clone(), plain);
-                let mut through = vec![0.0; floats(&grad).len()];
+                let mut through = overwritten(floats(&grad).len());
                 cpu::activation_backward(activation, floats(&before), floats(&grad), &mut through);
                 tensor(through, grad.shape())
             }
         };
         let shape = shape_of(&x, &weight, options.steps);
-        let mut d_x = vec![0.0; if input_grad { floats(&x).len() } else { 0 }];
-        let mut d_weight = vec![0.0; floats(&weight).len()];
+        let mut d_x = overwritten(if input_grad { floats(&x).len() } else { 0 });
+        let mut d_weight = overwritten(floats(&weight).len());
         let mut d_bias = vec![0.0; shape.channels_out];
         let g = floats(&grad);
         if input_grad {

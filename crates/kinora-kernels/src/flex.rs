@@ -21,6 +21,29 @@ pub(crate) fn floats(tensor: &FlexTensor) -> &[f32] {
         .expect("kernels take contiguous f32 tensors")
 }
 
+/// Room for values that a kernel writes, all of them, before they are read. Zeros would be written over: a tenth of a training step.
+///
+/// In tests they are NaN, so that a value which is not written shows.
+pub(crate) fn overwritten(len: usize) -> Vec<f32> {
+    if cfg!(test) {
+        return vec![f32::NAN; len];
+    }
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    {
+        let mut values = Vec::<f32>::with_capacity(len);
+        let start = values.as_mut_ptr();
+        // SAFETY: the capacity is there. As far as the compiler knows, the assembly wrote all of it, so it holds values, whichever;
+        // each pattern of bits is an f32.
+        unsafe {
+            std::arch::asm!("/* {} */", in(reg) start, options(nostack, preserves_flags));
+            values.set_len(len);
+        }
+        values
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    vec![0.0; len]
+}
+
 /// A new tensor that owns `values`.
 pub(crate) fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape.into()))

@@ -12,7 +12,7 @@ use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 
 use crate::cpu::{self, Activation, Epilogue, MatRef, Precision, StoredMatrix};
-use crate::flex::{floats, is_cpu, rows_cols, tensor};
+use crate::flex::{floats, is_cpu, overwritten, rows_cols, tensor};
 
 /// `activation(x · weight + bias)`.
 ///
@@ -120,7 +120,7 @@ impl DecodedOps for Flex {
         let (x, bias) = (x.to_contiguous(), bias.to_contiguous());
         let (rows, channels_in) = rows_cols(&x);
         let channels_out = decoded.weight.rows();
-        let mut out = vec![0.0; rows * channels_out];
+        let mut out = overwritten(rows * channels_out);
         let epilogue = Epilogue {
             bias: Some(floats(&bias)),
             activation: decoded.activation,
@@ -210,8 +210,8 @@ fn forward(
     );
     let (rows, channels_in) = rows_cols(&x);
     let channels_out = weight.shape()[1];
-    let mut out = vec![0.0; rows * channels_out];
-    let mut preactivation = vec![0.0; if save { rows * channels_out } else { 0 }];
+    let mut out = overwritten(rows * channels_out);
+    let mut preactivation = overwritten(if save { rows * channels_out } else { 0 });
     cpu::gemm(
         MatRef::new(floats(&x), rows, channels_in),
         MatRef::new(floats(&weight), channels_in, channels_out),
@@ -265,7 +265,7 @@ impl LinearOps for Flex {
             Activation::None => grad.to_contiguous(),
             activation => {
                 let grad = grad.to_contiguous();
-                let mut through = vec![0.0; floats(&grad).len()];
+                let mut through = overwritten(floats(&grad).len());
                 cpu::activation_backward(
                     activation,
                     floats(&preactivation),
@@ -279,19 +279,16 @@ impl LinearOps for Flex {
         let channels_out = weight.shape()[1];
         let g = MatRef::new(floats(&grad), rows, channels_out);
 
-        let mut d_x = vec![
-            0.0;
-            if options.input_grad {
-                rows * channels_in
-            } else {
-                0
-            }
-        ];
+        let mut d_x = overwritten(if options.input_grad {
+            rows * channels_in
+        } else {
+            0
+        });
         if options.input_grad {
             let w = MatRef::new(floats(&weight), channels_in, channels_out);
             cpu::gemm(g, w.t(), &mut d_x, Epilogue::default(), options.precision);
         }
-        let mut d_weight = vec![0.0; channels_in * channels_out];
+        let mut d_weight = overwritten(channels_in * channels_out);
         let x_matrix = MatRef::new(floats(&x), rows, channels_in);
         cpu::gemm(
             x_matrix.t(),

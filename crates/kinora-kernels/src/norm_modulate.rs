@@ -8,7 +8,7 @@ use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 
 use crate::cpu;
-use crate::flex::{floats, is_cpu, tensor};
+use crate::flex::{floats, is_cpu, overwritten, tensor};
 
 /// `norm(x) · (1 + scale) + shift`, where each group of rows has its own scale and shift.
 ///
@@ -88,7 +88,7 @@ impl NormModulateOps for Flex {
         let shape = x.shape();
         let rows = shape[0] * shape[1];
         let (mut out, mut mean, mut rstd) =
-            (vec![0.0; rows * shape[2]], vec![0.0; rows], vec![0.0; rows]);
+            (overwritten(rows * shape[2]), vec![0.0; rows], vec![0.0; rows]);
         cpu::norm_modulate_forward(
             cpu::GroupedRows {
                 groups: shape[0],
@@ -119,7 +119,7 @@ impl NormModulateOps for Flex {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let [x, scale, grad] = [x, scale, grad].map(|t| t.to_contiguous());
         let shape = x.shape();
-        let mut d_x = vec![0.0; shape.num_elements()];
+        let mut d_x = overwritten(shape.num_elements());
         let mut d_shift = vec![0.0; shape[0] * shape[2]];
         let mut d_scale = vec![0.0; shape[0] * shape[2]];
         cpu::norm_modulate_backward(

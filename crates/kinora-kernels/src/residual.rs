@@ -8,7 +8,7 @@ use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 
 use crate::cpu;
-use crate::flex::{floats, is_cpu, tensor};
+use crate::flex::{floats, is_cpu, overwritten, tensor};
 
 /// `x + gate · h`, where each group of rows has its own gate.
 ///
@@ -66,7 +66,7 @@ impl GateResidualOps for Flex {
         h: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         let [x, gate, h] = [x, gate, h].map(|t| t.to_contiguous());
-        let mut out = vec![0.0; floats(&x).len()];
+        let mut out = overwritten(floats(&x).len());
         cpu::gate_residual_forward(grouped(&x), floats(&x), floats(&gate), floats(&h), &mut out);
         tensor(out, x.shape())
     }
@@ -78,7 +78,7 @@ impl GateResidualOps for Flex {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let [gate, h, grad] = [gate, h, grad].map(|t| t.to_contiguous());
         let mut d_gate = vec![0.0; floats(&gate).len()];
-        let mut d_h = vec![0.0; floats(&h).len()];
+        let mut d_h = overwritten(floats(&h).len());
         cpu::gate_residual_backward(
             grouped(&h),
             floats(&gate),

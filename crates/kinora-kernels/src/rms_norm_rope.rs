@@ -8,7 +8,7 @@ use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 
 use crate::cpu;
-use crate::flex::{floats, is_cpu, tensor};
+use crate::flex::{floats, is_cpu, overwritten, tensor};
 
 /// Rotary position tables: the angle of each pair of channels at each token.
 #[derive(Debug, Clone)]
@@ -143,7 +143,7 @@ impl RmsNormRopeOps for Flex {
         let [x, weight, cos, sin] = [x, weight, cos, sin].map(|t| t.to_contiguous());
         let shape = heads_of(&x);
         let saved = [shape.batch, shape.tokens, shape.heads];
-        let mut out = vec![0.0; floats(&x).len()];
+        let mut out = overwritten(floats(&x).len());
         let mut rstd = vec![0.0; saved.iter().product()];
         cpu::rms_norm_rope_forward(
             shape,
@@ -166,7 +166,7 @@ impl RmsNormRopeOps for Flex {
         grad: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let [x, weight, cos, sin, grad] = [x, weight, cos, sin, grad].map(|t| t.to_contiguous());
-        let mut d_x = vec![0.0; floats(&x).len()];
+        let mut d_x = overwritten(floats(&x).len());
         let mut d_weight = vec![0.0; floats(&weight).len()];
         cpu::rms_norm_rope_backward(
             heads_of(&x),

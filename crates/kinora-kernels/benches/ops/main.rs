@@ -20,6 +20,10 @@ use kinora_kernels::{Level, Precision, cpu};
 use peer::Peer;
 use report::Row;
 
+/// The program's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Each row is timed until this much was spent on it, or this often.
 const BUDGET: Duration = Duration::from_secs(6);
 const MOST_CALLS: usize = 25;

@@ -56,6 +56,10 @@ fn kernel(level: Level, precision: Precision) -> Option<Kernel> {
         (Level::Avx2, Precision::F32) => Some(x86::avx2),
         #[cfg(target_arch = "x86_64")]
         (Level::Avx512 | Level::Avx512Bf16 | Level::Amx, Precision::F32) => Some(x86::avx512),
+        #[cfg(target_arch = "x86_64")]
+        (Level::Avx512Bf16, Precision::Bf16) => Some(x86::avx512bf16),
+        #[cfg(target_arch = "x86_64")]
+        (Level::Amx, Precision::Bf16) => Some(x86::amx),
         (Level::Portable | Level::Neon, Precision::F32) => Some(portable),
         _ => None,
     }
@@ -77,7 +81,11 @@ fn portable(rounds: usize) -> u64 {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use std::arch::x86_64::{_mm256_fmadd_ps, _mm256_set1_ps, _mm512_fmadd_ps, _mm512_set1_ps};
+    use std::arch::asm;
+    use std::arch::x86_64::{
+        __m512bh, __m512i, _mm256_fmadd_ps, _mm256_set1_ps, _mm512_dpbf16_ps, _mm512_fmadd_ps,
+        _mm512_set1_epi32, _mm512_set1_ps,
+    };
     use std::hint::black_box;
 
     /// Chains of multiply-adds that hide each other's latency: 5 cycles at two a cycle need 10.
@@ -93,6 +101,57 @@ mod x86 {
         // SAFETY: as above.
         unsafe { run_avx512(rounds) };
         (rounds * CHAINS * 16 * 2) as u64
+    }
+
+    pub(super) fn avx512bf16(rounds: usize) -> u64 {
+        // SAFETY: as above.
+        unsafe { run_avx512bf16(rounds) };
+        (rounds * CHAINS * 32 * 2) as u64
+    }
+
+    /// Products of 16 × 32 by 32 × 16 into four tiles of sums.
+    pub(super) fn amx(rounds: usize) -> u64 {
+        #[repr(align(64))]
+        struct Config([u8; 64]);
+        let rounds = rounds / 16;
+        let mut config = Config([0; 64]);
+        config.0[0] = 1;
+        for tile in 0..8 {
+            config.0[16 + 2 * tile] = 64;
+            config.0[48 + tile] = 16;
+        }
+        // SAFETY: the level was detected, so the system lets this process use tiles; all are configured before they are used and
+        // released after. Configuring clears them.
+        unsafe {
+            asm!("ldtilecfg [{}]", in(reg) config.0.as_ptr(), options(nostack, readonly));
+            for _ in 0..rounds {
+                asm!(
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tdpbf16ps tmm3, tmm5, tmm7",
+                    options(nostack, nomem),
+                );
+            }
+            asm!("tilerelease", options(nostack, nomem));
+        }
+        (rounds * 4 * 16 * 16 * 32 * 2) as u64
+    }
+
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    fn run_avx512bf16(rounds: usize) {
+        // SAFETY: both are 64 bytes of plain bits.
+        let pairs = |bits: i32| unsafe {
+            std::mem::transmute::<__m512i, __m512bh>(_mm512_set1_epi32(black_box(bits)))
+        };
+        let (left, right) = (pairs(0x3c00_3c00), pairs(0x3c00_3c00));
+        let mut sums = [_mm512_set1_ps(0.5); CHAINS];
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = _mm512_dpbf16_ps(*sum, left, right);
+            }
+        }
+        black_box(sums);
     }
 
     #[target_feature(enable = "avx2,fma")]

@@ -121,7 +121,11 @@ fn forward_and_backward_match_the_reference_on_every_level() {
         case(1, 1, 33, 49, 128, false),
         case(1, 1, 300, 70, 64, false),
         case(1, 1, 40, 1100, 20, true),
+        // More than one block of queries and of keys, with a rest everywhere.
+        case(1, 1, 301, 291, 64, false),
+        case(1, 1, 33, 1700, 40, false),
     ];
+
     // Rising scores make every block raise the maximum.
     let mut rising = case(1, 1, 5, 1300, 16, false);
     rising.bias = Some((0..1300).map(|i| i as f32 * 0.05).collect());
@@ -153,6 +157,30 @@ fn forward_and_backward_match_the_reference_on_every_level() {
                     );
                 }
             }
+        }
+    }
+}
+
+/// Their powers are out of the range of f32 unless the largest score is taken off. Queries and keys are whole numbers, which bf16 holds.
+#[test]
+fn scores_in_the_hundreds_match_the_reference_on_every_level() {
+    let mut case = case(1, 2, 40, 97, 128, false);
+    case.q.iter_mut().for_each(|x| *x = 60.0 * x.signum());
+    case.k.iter_mut().for_each(|x| *x = x.signum());
+    let want = reference::attention(
+        case.shape,
+        &case.q,
+        &case.k,
+        &case.v,
+        None,
+        case.scale,
+        &case.d_out,
+    );
+    for level in testable_levels("attention large") {
+        for precision in [Precision::F32, Precision::Bf16] {
+            let [out, logsumexp, ..] = run(level, &case, precision);
+            close("out", level, precision, &out, &want[0]);
+            close("logsumexp", level, precision, &logsumexp, &want[1]);
         }
     }
 }

@@ -276,7 +276,7 @@ pub(crate) unsafe fn multiply(
 }
 
 /// [`multiply`] where the rows of `A` are not packed: its tile of step `i` begins `offsets[i]` bytes behind `a`, its rows are `stride`
-/// bytes apart, 64-byte aligned.
+/// bytes apart, 64-byte aligned. They are streamed as [`Streamed::Left`] says.
 ///
 /// # Safety
 /// As for [`multiply`]; 32 rows can be read at each offset.
@@ -300,12 +300,12 @@ pub(crate) unsafe fn multiply_rows(
             let a0 = a.wrapping_add(*offset);
             let at = step * STRIP * STRIP;
             asm!(
-                "tileloadd tmm4, [{a0} + {stride}*1]",
+                "tileloaddt1 tmm4, [{a0} + {stride}*1]",
                 "tileloadd tmm6, [{b0} + {line}*1]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
                 "tileloadd tmm7, [{b1} + {line}*1]",
                 "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{a1} + {stride}*1]",
+                "tileloaddt1 tmm5, [{a1} + {stride}*1]",
                 "tdpbf16ps tmm2, tmm5, tmm6",
                 "tdpbf16ps tmm3, tmm5, tmm7",
                 a0 = in(reg) a0, a1 = in(reg) a0.wrapping_add(STRIP * stride), stride = in(reg) stride,

@@ -167,7 +167,7 @@ pub(crate) fn product_of_columns(
     // Measured at 256 bits alone; wider levels pack in chunks of their own.
     let is_256_bits = !matches!(
         engine,
-        Engine::AmxBf16 | Engine::Avx512 | Engine::Avx512Bf16
+        Engine::AmxBf16 | Engine::Avx512Bf16
     );
 
     for_each(cut.row_blocks * cut.col_blocks, cost, |task| {

@@ -2,7 +2,7 @@
 //! source runs the other way.
 
 use std::arch::x86_64::{
-    __m512bh, __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_castps_si512, _mm512_cvtne2ps_pbh,
+    __m512bh, __m512i, _MM_HINT_T1, _mm_prefetch, _mm512_castps_si512, _mm512_cvtne2ps_pbh,
     _mm512_load_si512, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16, _mm512_setzero_si512,
     _mm512_shuffle_i32x4, _mm512_store_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
     _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
@@ -167,13 +167,13 @@ unsafe fn word_bf16(from: Direct, i: usize, lanes: usize, len: usize) -> __m512i
 }
 
 /// Elements ahead in a lane that are asked for: sixteen lanes at once are more streams than the processor follows well.
-const AHEAD: usize = 128;
+const AHEAD: usize = 256;
 
 /// Asks for the same lanes of the next tile: their rows are too far apart for the processor to guess.
 #[inline(always)]
 fn ahead(row: *const f32, distance: usize) {
     // SAFETY: a prefetch reads nothing, whatever the address.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(distance).cast()) };
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(row.wrapping_add(distance).cast()) };
 }
 
 const fn mask16(count: usize) -> u16 {
