@@ -30,6 +30,8 @@ pub struct Description {
     pub max_frames: Option<usize>,
     /// Which latent frames may be given.
     pub known_frames: KnownFrames,
+    /// Whether [`VideoModel::told`] says what a step is told, so that steps may be left out.
+    pub tells_steps: bool,
     /// What is taken where nothing is said.
     pub defaults: Defaults,
 }
@@ -242,6 +244,18 @@ pub trait VideoModel {
     ///
     /// A window that the model does not take, and weights that cannot be read where they are read when they are needed.
     fn velocity(&self, window: Window<'_>, text: &Self::Text) -> Result<Tensor<5>, Error>;
+
+    /// What a network makes of a step's timesteps before it looks at any latents, and which network that is: where it hardly
+    /// changes from step to step, neither does the velocity. By default, and where [`Description::tells_steps`] is not set,
+    /// nothing is told.
+    ///
+    /// # Errors
+    ///
+    /// As [`velocity`](Self::velocity).
+    fn told(&self, timesteps: &[f32]) -> Result<Option<(usize, Vec<f32>)>, Error> {
+        let _ = timesteps;
+        Ok(None)
+    }
 
     /// Tells that no window will be sampled any more: what only [`velocity`](Self::velocity) needs may be freed, so that
     /// decoding has the memory. By default nothing is freed.

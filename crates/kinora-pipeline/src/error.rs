@@ -106,6 +106,15 @@ pub enum Error {
         /// One that takes more.
         other: &'static str,
     },
+    /// Steps are to be left out, and the model does not tell which.
+    #[error(
+        "{model} does not tell how alike its steps are, so none can be left out: leave out --step-cache, or use a model \
+         of Wan"
+    )]
+    StepCache {
+        /// Name of the model.
+        model: String,
+    },
     /// The model left its range.
     #[error(
         "the model produced values that are not numbers in latent frame {latent_frame}; the weights \

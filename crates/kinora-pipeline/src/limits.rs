@@ -15,7 +15,7 @@ const WORDS: &str = "Wan-AI/Wan2.1-T2V-1.3B-Diffusers for words alone, Wan-AI/Wa
 
 /// # Errors
 ///
-/// [`Error::TooLong`], [`Error::KnownFrames`].
+/// [`Error::TooLong`], [`Error::KnownFrames`], [`Error::StepCache`].
 pub(crate) fn check(about: &Description, take: &Take<'_>) -> Result<(), Error> {
     check_length(about, take.frames)?;
     let kinds: Vec<Kind> = match about.known_frames {
@@ -26,6 +26,11 @@ pub(crate) fn check(about: &Description, take: &Take<'_>) -> Result<(), Error> {
     };
     check_kinds(about, &kinds)?;
     check_beside(about, &take.beside, take.layout.len())?;
+    if take.sampling.step_cache.is_some() && !about.tells_steps {
+        return Err(Error::StepCache {
+            model: about.name.clone(),
+        });
+    }
     let one_level = matches!(
         about.known_frames,
         KnownFrames::None | KnownFrames::Shown(_)

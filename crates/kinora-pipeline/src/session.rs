@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kinora_models::weights::{self, Storage, TensorMap, Values};
-use kinora_sampling::History;
+use kinora_sampling::{Drift, History};
 
 use crate::Error;
-use crate::window::Partway;
+use crate::window::{Answered, Partway};
 
 const ABOUT: &str = "session.json";
 const LOCK: &str = "lock";
@@ -30,6 +30,12 @@ const STEPS: &str = "steps";
 const SOLVERS: &str = "solvers";
 /// Of a known frame.
 const NO_SOLVER: &str = "-";
+/// What guidance carries.
+const AVERAGE: &str = "average";
+/// The step that the network was asked for last: the network, its velocities, and the bits of how far it is away.
+const ANSWERED: &str = "answered";
+/// What it was told.
+const TOLD: &str = "told";
 /// How long a window is denoised before its state is kept where nothing is said.
 const KEPT_EVERY: Duration = Duration::from_secs(30);
 
@@ -159,17 +165,37 @@ impl Session {
                     continue;
                 }
                 let (steps, count) = solver.split_once('/')?;
-                let tensors =
-                    (0..count.parse().ok()?).map(|index| tensor(&history_name(frame, index)));
+                let tensors = (0..count.parse().ok()?)
+                    .map(|index| tensor(&history_name(&frame.to_string(), index)));
                 histories.push(Some(History {
                     steps: steps.parse().ok()?,
                     tensors: tensors.collect::<Option<_>>()?,
                 }));
             }
+            let answered = match metadata.get(ANSWERED) {
+                None => None,
+                Some(text) => {
+                    let mut numbers = text.split(' ').map(|number| number.parse::<u32>().ok());
+                    let mut number = || numbers.next().flatten();
+                    let (network, count, bits) = (number()?, number()?, number()?);
+                    let velocities =
+                        (0..count as usize).map(|index| tensor(&history_name(ANSWERED, index)));
+                    Some(Answered {
+                        velocities: velocities.collect::<Option<_>>()?,
+                        drift: Drift {
+                            network: network as usize,
+                            told: weights::floats(tensor(TOLD)?),
+                            drift: f32::from_bits(bits),
+                        },
+                    })
+                }
+            };
             Some(Partway {
                 steps: self.steps_of(number),
                 latents: tensor(LATENTS)?,
                 histories,
+                average: tensor(AVERAGE),
+                answered,
             })
         };
         match read() {
@@ -200,14 +226,34 @@ impl Session {
                 None => NO_SOLVER.to_owned(),
             });
             for (index, tensor) in history.iter().flat_map(|h| &h.tensors).enumerate() {
-                tensors.insert(history_name(frame, index), values_of(tensor));
+                tensors.insert(history_name(&frame.to_string(), index), values_of(tensor));
             }
         }
-        let metadata = HashMap::from([
+        if let Some(average) = &partway.average {
+            tensors.insert(AVERAGE.to_owned(), values_of(average));
+        }
+        let mut metadata = HashMap::from([
             (WINDOW.to_owned(), number.to_string()),
             (STEPS.to_owned(), partway.steps.to_string()),
             (SOLVERS.to_owned(), solvers.join(" ")),
         ]);
+        if let Some(Answered { drift, velocities }) = &partway.answered {
+            let numbers = format!(
+                "{} {} {}",
+                drift.network,
+                velocities.len(),
+                drift.drift.to_bits()
+            );
+            metadata.insert(ANSWERED.to_owned(), numbers);
+            let told = Values {
+                shape: vec![1, 1, 1, 1, drift.told.len()],
+                data: drift.told.clone(),
+            };
+            tensors.insert(TOLD.to_owned(), told);
+            for (index, velocity) in velocities.iter().enumerate() {
+                tensors.insert(history_name(ANSWERED, index), values_of(velocity));
+            }
+        }
         self.write_about()?;
         let bytes = weights::to_bytes(&tensors, metadata, |_| Storage::F32)?;
         write_durably(&self.folder.join(DENOISING), &bytes)?;
@@ -346,7 +392,7 @@ fn values_of(tensor: &Tensor<5>) -> Values {
     }
 }
 
-fn history_name(frame: usize, index: usize) -> String {
+fn history_name(frame: &str, index: usize) -> String {
     format!("{frame}.{index}")
 }
 

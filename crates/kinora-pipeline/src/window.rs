@@ -2,7 +2,10 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kinora_models::{VideoModel, Window};
-use kinora_sampling::{History, Levels, Sampler, Solver, guide, shift};
+use kinora_sampling::{
+    Apg, Drift, GuidanceKind, History, Levels, Sampler, Solver, ZERO_INIT_STEPS, apg, cfg_zero,
+    guide, serves_again, shift,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -18,8 +21,13 @@ pub struct Sampling {
     pub seed: u64,
     /// Steps of each window.
     pub steps: usize,
-    /// Strength of classifier-free guidance; 1 is none.
+    /// Strength of guidance; 1 is none.
     pub guidance: f32,
+    /// How it guides.
+    pub guidance_kind: GuidanceKind,
+    /// How far a step may be from the last that the network was asked for, to be left out: see
+    /// [`kinora_sampling::serves_again`]. `None` leaves out none.
+    pub step_cache: Option<f32>,
     /// Shift of the noise levels, see [`kinora_sampling::shift`].
     pub shift: f32,
 }
@@ -221,6 +229,18 @@ pub(crate) struct Partway {
     pub(crate) latents: Tensor<5>,
     /// Of each frame what its solver remembers; `None` for known ones.
     pub(crate) histories: Vec<Option<History<5>>>,
+    /// What guidance carries from step to step.
+    pub(crate) average: Option<Tensor<5>>,
+    /// The step that the network was asked for last.
+    pub(crate) answered: Option<Answered>,
+}
+
+/// A step that the network was asked for, where steps may be left out.
+#[derive(Debug, Clone)]
+pub(crate) struct Answered {
+    pub(crate) drift: Drift,
+    /// Velocities of the prompt and, where there is guidance, of what to keep away from.
+    pub(crate) velocities: Vec<Tensor<5>>,
 }
 
 /// Denoises a window, from its beginning or from where it was cut off. `on_step` is told after each step how far it is, and
@@ -263,6 +283,8 @@ struct Denoising {
     tracks: Vec<Track>,
     /// The next one.
     step: usize,
+    average: Option<Tensor<5>>,
+    answered: Option<Answered>,
 }
 
 impl Denoising {
@@ -294,6 +316,8 @@ impl Denoising {
             tracks: tracks.collect(),
             levels,
             step: 0,
+            average: None,
+            answered: None,
         };
         if let Some(partway) = partway {
             denoising.resume(sampling.sampler, partway)?;
@@ -320,6 +344,8 @@ impl Denoising {
         }
         self.x = partway.latents;
         self.step = partway.steps;
+        self.average = partway.average;
+        self.answered = partway.answered;
         Some(())
     }
 
@@ -329,6 +355,8 @@ impl Denoising {
             steps: self.step,
             latents: self.x.clone(),
             histories: self.tracks.iter().map(history).collect(),
+            average: self.average.clone(),
+            answered: self.answered.clone(),
         }
     }
 
@@ -344,24 +372,14 @@ impl Denoising {
             .iter()
             .map(|track| track.timestep(levels, step))
             .collect();
-        let velocity = |text: &M::Text, source: Option<&Tensor<5>>| {
-            let window = Window {
-                latents: self.x.clone(),
-                timesteps: &timesteps,
-                first_latent_frame: request.first_latent_frame,
-                source,
-            };
-            model.velocity(window, text)
-        };
-        let positive = velocity(request.positive, self.source.as_ref())?;
-        // Guidance leads away from what neither words nor source ask for.
-        let velocity = match request.negative {
-            None => positive,
-            Some(negative) => {
-                let negative = velocity(negative, None)?;
-                guide(positive, negative, request.sampling.guidance)
+        let velocity = match self.begins_with_nothing(request) {
+            true => self.x.zeros_like(),
+            false => {
+                let velocities = self.velocities(model, request, &timesteps)?;
+                self.guided(velocities, &timesteps, request.sampling)
             }
         };
+        let (levels, step) = (&self.levels, self.step);
         let moved = self.tracks.iter_mut().enumerate().map(|(i, track)| {
             let part = |x: &Tensor<5>| x.clone().narrow(2, i, 1);
             track.step(levels, step, part(&self.x), part(&velocity))
@@ -370,7 +388,100 @@ impl Denoising {
         self.step += 1;
         Ok(())
     }
+
+    /// Whether this step is one that CFG-Zero* leaves out, which it does with pure noise.
+    fn begins_with_nothing<T>(&self, request: &WindowRequest<'_, T>) -> bool {
+        let is_zero = request.sampling.guidance_kind == GuidanceKind::CfgZero;
+        let is_noise = self.tracks.iter().any(|track| track.strength >= 1.0);
+        is_zero && request.negative.is_some() && is_noise && self.step < ZERO_INIT_STEPS
+    }
+
+    /// Velocities of the prompt and, where there is guidance, of what to keep away from: asked for, or those of a step before.
+    fn velocities<M: VideoModel>(
+        &mut self,
+        model: &M,
+        request: &WindowRequest<'_, M::Text>,
+        timesteps: &[f32],
+    ) -> Result<Vec<Tensor<5>>, Error> {
+        let ask = |(text, source): (&M::Text, Option<&Tensor<5>>)| {
+            let window = Window {
+                latents: self.x.clone(),
+                timesteps,
+                first_latent_frame: request.first_latent_frame,
+                source,
+            };
+            model.velocity(window, text)
+        };
+        let ask_all = || -> Result<Vec<Tensor<5>>, Error> {
+            // Guidance leads away from what neither words nor source ask for.
+            let texts = [
+                Some((request.positive, self.source.as_ref())),
+                request.negative.map(|negative| (negative, None)),
+            ];
+            Ok(texts
+                .into_iter()
+                .flatten()
+                .map(ask)
+                .collect::<Result<_, _>>()?)
+        };
+        let Some(threshold) = request.sampling.step_cache else {
+            return ask_all();
+        };
+        let Some((network, told)) = model.told(timesteps)? else {
+            return ask_all();
+        };
+        // The last step settles the details.
+        let is_last = self.step + 1 == self.levels.steps();
+        let (mut drift, before) = match self.answered.take() {
+            Some(answered) => (Some(answered.drift), answered.velocities),
+            None => (None, Vec::new()),
+        };
+        let serves = serves_again(&mut drift, network, told, threshold, is_last);
+        let velocities = match serves {
+            true => before,
+            false => ask_all()?,
+        };
+        self.answered = drift.map(|drift| Answered {
+            drift,
+            velocities: velocities.clone(),
+        });
+        Ok(velocities)
+    }
+
+    /// One velocity of the prompt's and, where there is one, that of what to keep away from.
+    fn guided(
+        &mut self,
+        velocities: Vec<Tensor<5>>,
+        timesteps: &[f32],
+        sampling: &Sampling,
+    ) -> Tensor<5> {
+        let mut velocities = velocities.into_iter();
+        let (positive, negative) = match (velocities.next(), velocities.next()) {
+            (Some(positive), Some(negative)) => (positive, negative),
+            (Some(positive), None) => return positive,
+            (None, _) => unreachable!("the network is asked for the prompt's velocity"),
+        };
+        let scale = sampling.guidance;
+        match sampling.guidance_kind {
+            GuidanceKind::Cfg => guide(positive, negative, scale),
+            GuidanceKind::CfgZero => cfg_zero(positive, negative, scale),
+            GuidanceKind::Apg => {
+                // Known frames have no velocity that counts.
+                let shape = [1, 1, timesteps.len(), 1, 1];
+                let data = TensorData::new(timesteps.to_vec(), shape);
+                let sigmas = Tensor::<5>::from_data(data, &self.x.device());
+                let clean = |velocity: Tensor<5>| self.x.clone() - velocity * sigmas.clone();
+                let (positive, negative) = (clean(positive), clean(negative));
+                let average = &mut self.average;
+                let guided = apg(positive, negative, scale, Apg::default(), average);
+                (self.x.clone() - guided) / sigmas.clamp_min(LEAST_SIGMA)
+            }
+        }
+    }
 }
+
+/// Below it a frame is clean, and its velocity moves nothing.
+const LEAST_SIGMA: f32 = 1e-4;
 
 #[cfg(test)]
 mod tests {
@@ -383,6 +494,8 @@ mod tests {
             seed: 0,
             steps: 10,
             guidance: 1.0,
+            guidance_kind: GuidanceKind::Cfg,
+            step_cache: None,
             shift: 4.0,
         };
         for sampler in Sampler::ALL {

@@ -15,7 +15,7 @@ use kinora_pipeline::{
     Beside, Error, Film, Fit, Mask, Piece, Progress, Rates, Reel, Region, Sampling, Session, Take,
     Timeline, latent_frames, make, sessions,
 };
-use kinora_sampling::Sampler;
+use kinora_sampling::{GuidanceKind, Sampler};
 
 const SIZE: [usize; 2] = [32, 16];
 
@@ -33,6 +33,8 @@ fn sampling() -> Sampling {
         seed: 7,
         steps: 6,
         guidance: 1.0,
+        guidance_kind: GuidanceKind::Cfg,
+        step_cache: None,
         shift: 2.0,
     }
 }

@@ -8,7 +8,7 @@ use common::{Straight, target};
 use kinora_media::Frame;
 use kinora_models::KnownFrames;
 use kinora_pipeline::{Error, Generation, LatentFrame, Progress, Sampling, Timeline, generate};
-use kinora_sampling::Sampler;
+use kinora_sampling::{GuidanceKind, Sampler};
 
 fn request(frames: usize) -> Generation<'static> {
     Generation {
@@ -21,6 +21,8 @@ fn request(frames: usize) -> Generation<'static> {
             seed: 7,
             steps: 6,
             guidance: 1.0,
+            guidance_kind: GuidanceKind::Cfg,
+            step_cache: None,
             shift: 2.0,
         },
     }
@@ -53,6 +55,23 @@ fn make(
 
 fn expected(place: usize) -> u8 {
     (target(place) * 127.5 + 127.5).round() as u8
+}
+
+#[test]
+fn steps_are_left_out_where_the_model_says_which() {
+    let model = Straight::new();
+    let mut request = request(9);
+    request.sampling.step_cache = Some(0.1);
+    let error = generate(
+        &model,
+        &request,
+        None,
+        &Device::flex(),
+        |_| true,
+        |_| Ok(()),
+    );
+    assert!(matches!(error, Err(Error::StepCache { .. })));
+    assert!(model.seen.borrow().is_empty());
 }
 
 #[test]

@@ -13,10 +13,10 @@ use kinora_models::weights::from_bytes;
 use kinora_models::{Error as ModelError, KnownFrames, Sizes, VideoModel};
 use kinora_pipeline::tasks::{bridge, stills};
 use kinora_pipeline::{
-    Beside, Error, Film, Fit, Generation, LatentFrame, Piece, Rates, Reel, Sampling, Shown, Take,
-    Timeline, generate, latent_frames, tensor_from_frames,
+    Beside, Error, Film, Fit, Generation, LatentFrame, Piece, Progress, Rates, Reel, Sampling,
+    Session, Shown, Take, Timeline, generate, latent_frames, tensor_from_frames,
 };
-use kinora_sampling::Sampler;
+use kinora_sampling::{GuidanceKind, Sampler, serves_again};
 
 const PROMPT: &str = "A red fox runs through the snow — “slowly”, 一只狐狸";
 const NEGATIVE: &str = "blurry, 静态";
@@ -58,6 +58,8 @@ fn request(size: [usize; 2], frames: usize, guidance: f32, shift: f32) -> Genera
             seed: 7,
             steps: 6,
             guidance,
+            guidance_kind: GuidanceKind::Cfg,
+            step_cache: None,
             shift,
         },
     }
@@ -84,12 +86,8 @@ fn make(
     Ok(made)
 }
 
-/// All frames of a clip that is made with something beside the latents.
-fn make_beside(
-    model: &WanModel,
-    request: &Generation<'_>,
-    beside: Beside,
-) -> Result<Vec<Frame>, Error> {
+/// A clip, all of which is shown, with something beside the latents.
+fn film<'a>(request: &Generation<'a>, beside: Beside) -> Film<'a> {
     let [width, height] = request.size.map(|side| side as u32);
     let fps = FrameRate::whole(16).unwrap();
     let rates = Rates {
@@ -101,7 +99,7 @@ fn make_beside(
         frames: request.frames as u64,
         over: None,
     };
-    let film = Film {
+    Film {
         size: request.size,
         takes: vec![Take {
             prompt: request.prompt,
@@ -115,7 +113,16 @@ fn make_beside(
             origin: None,
         }],
         reel: Reel::new([width, height], rates, Fit::Stretch, vec![piece]),
-    };
+    }
+}
+
+/// All frames of a clip that is made with something beside the latents.
+fn make_beside(
+    model: &WanModel,
+    request: &Generation<'_>,
+    beside: Beside,
+) -> Result<Vec<Frame>, Error> {
+    let film = film(request, beside);
     let mut made = Vec::new();
     let device = Device::flex();
     kinora_pipeline::make(
@@ -368,6 +375,113 @@ fn clips_are_continued_with_what_a_model_sees() {
         matches!(error, Error::TooLong { frames: 83, .. }),
         "{error}"
     );
+}
+
+/// Mean difference of two clips, in levels.
+fn distance(a: &[Frame], b: &[Frame]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let frames = a.iter().zip(b);
+    let pixels: Vec<f64> = frames
+        .flat_map(|(a, b)| a.pixels().iter().zip(b.pixels()))
+        .map(|(a, b)| f64::from(a.abs_diff(*b)))
+        .collect();
+    pixels.iter().sum::<f64>() / pixels.len() as f64
+}
+
+fn with(change: impl FnOnce(&mut Sampling)) -> Generation<'static> {
+    let mut request = request([32, 32], 5, 5.0, 3.0);
+    change(&mut request.sampling);
+    request
+}
+
+#[test]
+fn each_kind_of_guidance_makes_another_clip() {
+    let model = model("wan-t2v");
+    let clips = GuidanceKind::ALL.map(|kind| {
+        let request = with(|sampling| sampling.guidance_kind = kind);
+        make(&model, &request, None).unwrap()
+    });
+    assert!(clips[0] != clips[1] && clips[0] != clips[2] && clips[1] != clips[2]);
+    // Without guidance there is nothing to treat.
+    let plain = GuidanceKind::ALL.map(|kind| {
+        let request = with(|sampling| (sampling.guidance_kind, sampling.guidance) = (kind, 1.0));
+        make(&model, &request, None).unwrap()
+    });
+    assert!(plain[0] == plain[1] && plain[0] == plain[2]);
+}
+
+/// Steps that are left out cost little where little changes, and more the more are left out.
+#[test]
+fn left_out_steps_have_a_measured_price() {
+    const STEPS: usize = 30;
+    let model = model("wan-t2v");
+    let clip = |threshold| {
+        let request = with(|sampling| {
+            (sampling.steps, sampling.step_cache) = (STEPS, threshold);
+        });
+        make(&model, &request, None).unwrap()
+    };
+    let asked = |threshold: f32| {
+        let levels = Sampler::UniPc.levels(STEPS, 3.0);
+        let mut state = None;
+        let mut asked = 0;
+        for (step, timestep) in levels.timesteps.iter().enumerate() {
+            let (network, told) = model.told(&[*timestep]).unwrap().unwrap();
+            let is_last = step + 1 == STEPS;
+            asked += usize::from(!serves_again(&mut state, network, told, threshold, is_last));
+        }
+        asked
+    };
+    let whole = clip(None);
+    assert!(clip(Some(0.0)) == whole);
+    let other = with(|sampling| (sampling.steps, sampling.seed) = (STEPS, 8));
+    let other = distance(&make(&model, &other, None).unwrap(), &whole);
+    println!("another seed: {other:.2} levels");
+    // The weights are random, so the timestep counts for much more than in a trained network.
+    let mut before = STEPS;
+    for threshold in [1.0, 2.0, 4.0] {
+        let (calls, error) = (asked(threshold), distance(&clip(Some(threshold)), &whole));
+        println!("threshold {threshold}: {calls} of {STEPS} steps, {error:.2} levels");
+        assert!(calls < before && error > 0.0 && error < other);
+        before = calls;
+    }
+}
+
+#[test]
+fn what_guidance_and_left_out_steps_carry_is_kept_in_a_session() {
+    let model = model("wan-t2v");
+    let device = Device::flex();
+    let sampled = |folder: &Path, last: usize| {
+        let request = with(|sampling| {
+            sampling.guidance_kind = GuidanceKind::Apg;
+            (sampling.steps, sampling.step_cache) = (12, Some(0.2));
+        });
+        let mut session = Session::open(folder, "a-clip", "{}").unwrap();
+        let mut made = Vec::new();
+        let on_progress =
+            |progress| !matches!(progress, Progress::Sampling { done, .. } if done == last);
+        let film = film(&request, Beside::default());
+        let result = kinora_pipeline::make(
+            &model,
+            film,
+            &device,
+            Some(&mut session),
+            on_progress,
+            |frame| {
+                made.push(frame.clone());
+                Ok(())
+            },
+        );
+        result.map(|_| made)
+    };
+    let whole = tempfile::tempdir().unwrap();
+    let whole = sampled(whole.path(), usize::MAX).unwrap();
+    for last in [1, 4, 7, 11] {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(sampled(folder.path(), last), Err(Error::Stopped)));
+        let resumed = sampled(folder.path(), usize::MAX).unwrap();
+        assert!(resumed == whole, "after {last} steps");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use kinora_models::mini::transformer::Transformer;
 use kinora_models::mini::{Mini, MiniConfig, MiniNetworks, MiniParts, plate_condition};
 use kinora_models::{VideoModel, weights};
 use kinora_pipeline::{Generation, Sampling, generate};
-use kinora_sampling::shift;
+use kinora_sampling::{GuidanceKind, shift};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use tokenizers::Tokenizer;
@@ -272,6 +272,8 @@ fn export(
                 seed: index as u64,
                 steps: 16,
                 guidance: model.description().defaults.guidance,
+                guidance_kind: GuidanceKind::Cfg,
+                step_cache: None,
                 shift: config.shift,
             },
         };

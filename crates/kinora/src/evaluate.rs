@@ -6,6 +6,7 @@ use anyhow::Result;
 use kinora_data::Pack;
 use kinora_models::VideoModel;
 use kinora_pipeline::Sampling;
+use kinora_sampling::GuidanceKind;
 use kinora_train::classifier;
 use kinora_train::evaluate::{EVERYDAY_PROMPTS, EvaluateOptions, EvaluateProgress, evaluate};
 
@@ -43,6 +44,8 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
             seed: args.seed,
             steps: args.steps,
             guidance: args.guidance,
+            guidance_kind: GuidanceKind::Cfg,
+            step_cache: None,
             shift: args.shift,
         },
         out: &args.out,

@@ -178,6 +178,7 @@ impl Mini {
             sizes: Sizes::Listed(config.sizes.clone()),
             max_frames: None,
             known_frames: KnownFrames::Any,
+            tells_steps: false,
             defaults: defaults(config.frames_per_second),
         };
         Self {

@@ -64,6 +64,14 @@ impl Denoiser {
         }
     }
 
+    /// Modulated timesteps, which all blocks share.
+    pub(super) fn modulation(&self, timesteps: &Tensor<2>) -> Vec<f32> {
+        match self {
+            Self::Plain(transformer) => transformer.modulation(timesteps),
+            Self::Vace(transformer) => transformer.modulation(timesteps),
+        }
+    }
+
     /// The velocity of `latents`, `[1, z_dim, latent_frames, height, width]`.
     pub(super) fn forward(
         &self,

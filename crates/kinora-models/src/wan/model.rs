@@ -85,6 +85,7 @@ impl WanModel {
             sizes: folder.sizes(),
             max_frames: Some(folder.max_frames()),
             known_frames: folder.known_frames(),
+            tells_steps: true,
             defaults: folder.defaults(),
         };
         Self {
@@ -315,6 +316,13 @@ impl VideoModel for WanModel {
             };
             denoiser.forward(window.latents, &timesteps, beside, context)
         })
+    }
+
+    fn told(&self, timesteps: &[f32]) -> Result<Option<(usize, Vec<f32>)>, Error> {
+        let expert = self.expert(timesteps.iter().copied().fold(0.0, f32::max));
+        let timesteps = self.timesteps(timesteps)?;
+        let told = self.with_denoiser(expert, |denoiser| Ok(denoiser.modulation(&timesteps)))?;
+        Ok(Some((usize::from(expert == Expert::Second), told)))
     }
 
     fn end_sampling(&self) {

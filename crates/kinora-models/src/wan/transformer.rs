@@ -281,6 +281,14 @@ impl Transformer {
         Ok(self.finish(x, &start))
     }
 
+    /// Shift, scale and gate of all blocks at these timesteps, before the tables of each are added.
+    pub(super) fn modulation(&self, timesteps: &Tensor<2>) -> Vec<f32> {
+        let device = timesteps.device();
+        let timesteps = crate::weights::floats(timesteps.clone());
+        let embedding = self.time.forward(&timesteps, &device, self.precision);
+        crate::weights::floats(embedding.modulation)
+    }
+
     /// Tokens `[groups, tokens, width]`, where a group shares a timestep, and what goes with them.
     pub(super) fn start(
         &self,

@@ -171,6 +171,11 @@ impl VaceTransformer {
         Ok(self.transformer.finish(x, &start))
     }
 
+    /// As [`Transformer::modulation`].
+    pub(super) fn modulation(&self, timesteps: &Tensor<2>) -> Vec<f32> {
+        self.transformer.modulation(timesteps)
+    }
+
     /// Tokens of what is given, grouped as those of the latents.
     fn control_tokens(
         &self,

@@ -45,6 +45,7 @@ impl Straight {
                 sizes: Sizes::Listed(vec![[32, 16]]),
                 max_frames: None,
                 known_frames: KnownFrames::Any,
+                tells_steps: false,
                 defaults: Defaults {
                     sampler: Sampler::Euler,
                     steps: 6,

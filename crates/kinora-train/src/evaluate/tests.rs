@@ -62,6 +62,8 @@ fn a_report_holds_every_figure_and_survives_json() {
             seed: 3,
             steps: 1,
             guidance: 1.0,
+            guidance_kind: kinora_sampling::GuidanceKind::Cfg,
+            step_cache: None,
             shift: 1.0,
         },
         out: &out,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use kinora_media::FrameRate;
-use kinora_sampling::Sampler;
+use kinora_sampling::{GuidanceKind, Sampler};
 
 use super::parts::PartArgs;
 use crate::device::DeviceChoice;
@@ -67,6 +67,19 @@ pub(crate) struct MakeArgs {
     /// How closely to follow the prompt, 0 to 30; 1 is no guidance [default: the model's]
     #[arg(help_heading = "Sampling", long, value_name = "X", value_parser = values::guidance)]
     pub(crate) guidance: Option<f32>,
+    /// How it guides: cfg; cfg-zero, which fits the two predictions to each other and leaves out the first
+    /// step; or apg, which leaves out what oversaturates, for high guidance.
+    #[arg(
+        help_heading = "Sampling",
+        long,
+        value_name = "KIND",
+        default_value = "cfg"
+    )]
+    pub(crate) guidance_kind: GuidanceKind,
+    /// Leave out steps whose timestep has hardly changed since the network was last asked, by this much
+    /// of it in all (models of Wan): 0 leaves out none, 0.1 to 0.3 a part of them, at a loss.
+    #[arg(help_heading = "Sampling", long, value_name = "X", value_parser = values::step_cache)]
+    pub(crate) step_cache: Option<f32>,
     /// Where the steps go, 0.1 to 100: above 1 more of them settle what is seen, below 1 its details
     /// [default: the model's]
     #[arg(help_heading = "Sampling", long, value_name = "X", value_parser = values::shift)]

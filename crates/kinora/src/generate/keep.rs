@@ -158,6 +158,8 @@ fn family(request: &Request, plan: &Plan, about: &Description, task: &Value) -> 
         "sampler": request.sampling.sampler.name(),
         "steps": request.sampling.steps,
         "guidance": decimal(request.sampling.guidance),
+        "guidance_kind": request.sampling.guidance_kind.name(),
+        "step_cache": request.sampling.step_cache.map(decimal),
         "shift": decimal(request.sampling.shift),
         "size": request.size,
         "native_size": plan.native_size,

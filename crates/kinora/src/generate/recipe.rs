@@ -3,6 +3,7 @@
 use kinora_media::FrameRate;
 use kinora_models::Description;
 use kinora_pipeline::Film;
+use kinora_sampling::GuidanceKind;
 use serde_json::{Value, json};
 
 use super::plan::Plan;
@@ -34,6 +35,12 @@ pub(crate) fn recipe(
         "model": about.name,
         "model_hash": about.hash,
     });
+    if request.sampling.guidance_kind != GuidanceKind::Cfg {
+        recipe["guidance_kind"] = request.sampling.guidance_kind.name().into();
+    }
+    if let Some(threshold) = request.sampling.step_cache {
+        recipe["step_cache"] = decimal(threshold).into();
+    }
     if !request.loras.is_empty() {
         recipe["loras"] = request.loras.iter().map(lora).collect();
     }

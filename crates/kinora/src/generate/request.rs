@@ -371,6 +371,8 @@ impl Request {
                 sampler: make.sampler.unwrap_or(defaults.sampler),
                 steps: make.steps.unwrap_or(defaults.steps),
                 guidance: make.guidance.unwrap_or(defaults.guidance),
+                guidance_kind: make.guidance_kind,
+                step_cache: make.step_cache.filter(|threshold| *threshold > 0.0),
                 shift: make.shift.unwrap_or(defaults.shift),
             },
             loras: make.parts.lora,

@@ -121,6 +121,11 @@ pub(crate) fn guidance(text: &str) -> Result<f32, String> {
     number(text, 0.0, 30.0, "guidance", "").map(|value| value as f32)
 }
 
+/// How far a step may be from the one that serves for it.
+pub(crate) fn step_cache(text: &str) -> Result<f32, String> {
+    number(text, 0.0, 10.0, "threshold", "").map(|value| value as f32)
+}
+
 /// Shift of the sampler's noise levels.
 pub(crate) fn shift(text: &str) -> Result<f32, String> {
     number(text, 0.1, 100.0, "shift", "").map(|value| value as f32)

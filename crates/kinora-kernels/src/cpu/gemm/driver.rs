@@ -165,10 +165,7 @@ pub(crate) fn product_of_columns(
         .next_multiple_of(STRIP * engine.per_word());
 
     // Measured at 256 bits alone; wider levels pack in chunks of their own.
-    let is_256_bits = !matches!(
-        engine,
-        Engine::AmxBf16 | Engine::Avx512Bf16
-    );
+    let is_256_bits = !matches!(engine, Engine::AmxBf16 | Engine::Avx512Bf16);
 
     for_each(cut.row_blocks * cut.col_blocks, cost, |task| {
         let (row0, col0) = (
