@@ -33,17 +33,13 @@ impl Conv {
     ///
     /// `[batch, frames + taps − 1, height, width, channels_in]` → `[batch, frames, height, width, channels_out]`
     pub fn forward(&self, x: Tensor<5>, activation: Activation) -> Tensor<5> {
-        self.forward_with(x, activation, Precision::Bf16)
-    }
-
-    /// As [`forward`](Self::forward), in a precision.
-    pub fn forward_with(
-        &self,
-        x: Tensor<5>,
-        activation: Activation,
-        precision: Precision,
-    ) -> Tensor<5> {
-        conv3d(x, self.weight.val(), self.bias.val(), activation, precision)
+        conv3d(
+            x,
+            self.weight.val(),
+            self.bias.val(),
+            activation,
+            Precision::Bf16,
+        )
     }
 
     /// Multiply-adds for one output pixel.

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
-use kinora_kernels::{Activation, Precision};
+use kinora_kernels::{Activation, Precision, conv3d};
 
 use super::config::UpscalerConfig;
 use crate::layers::{Conv, Linear, pixel_shuffle, pixel_unshuffle};
@@ -16,6 +16,9 @@ const FOLDED_IN: usize = FOLD * FOLD * 3;
 const FOLDED_OUT: usize = FOLD * FOLD * SCALE * SCALE * 3;
 /// Pixels by which a frame goes on beyond its borders, as it ends there.
 const RING: usize = FOLD;
+
+/// Gain of the first layer: neighbouring pixels differ by about a quarter of what colours do.
+const DETAIL_GAIN: f64 = 4.0;
 
 /// `x + conv(silu(conv(x)))`
 #[derive(Module, Debug)]
@@ -34,7 +37,6 @@ impl Residual {
 /// The network: see the [module](super).
 #[derive(Module, Debug)]
 pub struct UpscalerNetwork {
-    linear: Conv,
     conv_in: Conv,
     blocks: Vec<Residual>,
     conv_out: Linear,
@@ -44,17 +46,12 @@ impl UpscalerNetwork {
     /// A fresh network: it enlarges bicubically.
     pub fn new(config: &UpscalerConfig, device: &Device) -> Self {
         let width = config.width;
-        let mut linear = Conv::new(1, [FOLDED_IN, FOLDED_OUT], 1.0, device);
-        let shape = linear.weight.dims();
-        linear.weight =
-            Param::from_tensor(Tensor::from_data(TensorData::new(bicubic(), shape), device));
         let block = |_| Residual {
             first: Conv::new(1, [width, width], 1.4, device),
             second: Conv::new(1, [width, width], 0.2, device),
         };
         Self {
-            linear,
-            conv_in: Conv::new(1, [FOLDED_IN, width], 1.0, device),
+            conv_in: detail(Conv::new(1, [FOLDED_IN, width], DETAIL_GAIN, device)),
             blocks: (0..config.blocks).map(block).collect(),
             conv_out: Linear::zeros(width, FOLDED_OUT, device),
         }
@@ -73,7 +70,7 @@ impl UpscalerNetwork {
             .map(|block| block.first.products() + block.second.products())
             .sum();
         let out = self.conv_out.weight.dims().iter().product::<usize>();
-        (self.linear.products() + self.conv_in.products() + body + out) / (FOLD * FOLD)
+        (self.conv_in.products() + body + out) / (FOLD * FOLD)
     }
 
     /// Enlarged frames.
@@ -85,18 +82,29 @@ impl UpscalerNetwork {
         let [_, _, _, height, width] = frames.dims();
         let x = frames.permute([0, 2, 3, 4, 1]);
         let x = pixel_unshuffle(with_ring(x), FOLD);
-        let linear = self
-            .linear
-            .forward_with(x.clone(), Activation::None, Precision::F32);
+        let bicubic = bicubic(x.clone());
         let mut h = self.conv_in.forward(x, Activation::Silu);
         for block in &self.blocks {
             h = block.forward(h);
         }
-        let out = pixel_shuffle(linear + self.conv_out.forward(h), FOLD * SCALE);
+        let out = pixel_shuffle(bicubic + self.conv_out.forward(h), FOLD * SCALE);
         out.narrow(2, RING * SCALE, height * SCALE)
             .narrow(3, RING * SCALE, width * SCALE)
             .permute([0, 4, 1, 2, 3])
     }
+}
+
+/// `conv` blind to what is flat: the weights of each colour sum to nothing, as those of a filter for edges.
+fn detail(mut conv: Conv) -> Conv {
+    let weight = conv.weight.val();
+    let device = weight.device();
+    let [_, _, _, values, width] = weight.dims();
+    let of_colours = weight.reshape([9 * values / 3, 3, width]);
+    let mean = of_colours.clone().mean_dim(0);
+    let weight = (of_colours - mean).reshape([1, 3, 3, values, width]);
+    // Nothing of how it came about is to be differentiated.
+    conv.weight = Param::from_tensor(Tensor::from_data(weight.into_data(), &device));
+    conv
 }
 
 /// Channels-last frames with [`RING`] more pixels on all sides, and as many as it takes to fold them.
@@ -113,9 +121,21 @@ fn with_ring(mut x: Tensor<5>) -> Tensor<5> {
     x
 }
 
-/// Weights of the linear path, `[1, 3, 3, FOLDED_IN, FOLDED_OUT]`: cubic convolution (Keys, 1981, a = −1/2), which looks two pixels
-/// far, and so no further than one folded place.
-fn bicubic() -> Vec<f32> {
+/// Folded frames enlarged by cubic convolution, which looks two pixels far, and so no further than one folded place.
+fn bicubic(x: Tensor<5>) -> Tensor<5> {
+    let device = x.device();
+    let weights = TensorData::new(cubic_weights(), [1, 3, 3, FOLDED_IN, FOLDED_OUT]);
+    conv3d(
+        x,
+        Tensor::from_data(weights, &device),
+        Tensor::zeros([FOLDED_OUT], &device),
+        Activation::None,
+        Precision::F32,
+    )
+}
+
+/// `[1, 3, 3, FOLDED_IN, FOLDED_OUT]`: cubic convolution (Keys, 1981, a = −1/2).
+fn cubic_weights() -> Vec<f32> {
     let cubic = |x: f32| match x.abs() {
         x if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
         x if x < 2.0 => ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0,

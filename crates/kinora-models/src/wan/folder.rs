@@ -277,6 +277,7 @@ impl Folder {
                 false => [832, 480],
             },
             frames: self.max_frames(),
+            frames_per_second: self.frames_per_second(),
         }
     }
 }

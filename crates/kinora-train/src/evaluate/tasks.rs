@@ -9,7 +9,7 @@ use kinora_media::{Frame, FrameRate};
 use kinora_models::{Description, VideoModel};
 use kinora_pipeline::tasks::{bridge, frames_after, frames_before, stills};
 use kinora_pipeline::{
-    Film, Fit, Generation, Piece, Rates, Reel, Sampling, Take, Timeline, generate, make,
+    Film, Finish, Fit, Generation, Piece, Rates, Reel, Sampling, Take, Timeline, generate, make,
 };
 use serde::{Deserialize, Serialize};
 
@@ -252,6 +252,7 @@ fn run(
             [width as u32, height as u32],
             rates,
             Fit::Stretch,
+            Finish::plain(device),
             vec![all],
         ),
     };

@@ -2,6 +2,7 @@
 
 use kinora_media::FrameRate;
 use kinora_models::Description;
+use kinora_pipeline::Finish;
 use serde_json::{Value, json};
 
 use super::plan::Plan;
@@ -13,6 +14,7 @@ pub(crate) fn recipe(
     request: &Request,
     plan: &Plan,
     about: &Description,
+    finish: &Finish,
     task: &Value,
     frames: u64,
 ) -> Value {
@@ -33,6 +35,12 @@ pub(crate) fn recipe(
         "model": about.name,
         "model_hash": about.hash,
     });
+    if let Some(upscaler) = &finish.upscaler {
+        recipe["upscaler"] = upscaler.hash().into();
+    }
+    if let Some(interpolator) = &finish.interpolator {
+        recipe["interpolator"] = interpolator.hash().into();
+    }
     if !request.loras.is_empty() {
         recipe["loras"] = request.loras.iter().map(lora).collect();
     }
