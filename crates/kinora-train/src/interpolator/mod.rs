@@ -22,6 +22,8 @@ use crate::shelf::Shelf;
 use crate::{Error, InterpolatorRun};
 use triples::{Footage, TripleTensors, Triples, Window};
 
+/// Brings squared errors to where the optimiser's epsilon is nothing.
+const LOSS_SCALE: f32 = 100.0;
 /// Scenes of the held-out evaluation: on the way, and at the end.
 const EVALUATION_SCENES: u32 = 24;
 const FINAL_SCENES: u32 = 96;
@@ -129,7 +131,7 @@ impl Course for InterpolatorCourse<'_> {
     }
 }
 
-/// Mean absolute error at all resolutions.
+/// Mean squared error at all resolutions: where nothing moves, the sign of an error is that of rounding.
 fn loss(network: &InterpolatorNetwork, batch: TripleTensors, weights: [f32; 4]) -> Tensor<1> {
     let TripleTensors {
         first,
@@ -144,7 +146,7 @@ fn loss(network: &InterpolatorNetwork, batch: TripleTensors, weights: [f32; 4]) 
     for (motion, weight) in motions.iter().rev().zip(weights) {
         let [first, second, between] = frames.clone();
         let difference = motion.between(first, second, &times) - between;
-        let loss = difference.abs().mean() * weight;
+        let loss = difference.square().mean() * (LOSS_SCALE * weight);
         total = Some(match total {
             None => loss,
             Some(total) => total + loss,

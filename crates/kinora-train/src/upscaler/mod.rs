@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::{Device, Tensor};
 use kinora_data::Pack;
-use kinora_media::{Frame, resize};
+use kinora_media::{Frame, resize, resize_to_cover};
 use kinora_models::mini::Mini;
 use kinora_models::upscaler::{SCALE, Upscaler, UpscalerNetwork};
 use kinora_models::weights;
@@ -24,6 +24,8 @@ use crate::{Error, UpscalerRun};
 pub(crate) use pairs::cut;
 use pairs::{Crops, Example, Studio};
 
+/// Brings squared errors to where the optimiser's epsilon is nothing.
+const LOSS_SCALE: f32 = 100.0;
 /// Scenes of the held-out evaluation: on the way, and at the end.
 const EVALUATION_SCENES: u32 = 24;
 const FINAL_SCENES: u32 = 96;
@@ -98,7 +100,8 @@ impl Course for UpscalerCourse<'_> {
         Ok(Slope {
             tokens: pixels,
             products_per_token: network.products_per_pixel(),
-            loss: difference.abs().mean(),
+            // Most of a picture is flat, and there the sign of an error is that of rounding.
+            loss: difference.square().mean() * LOSS_SCALE,
         })
     }
 
@@ -194,6 +197,11 @@ impl UpscalerCourse<'_> {
                 large, degraded, ..
             } = self.studio.held_out(number)?.swap_remove(0);
             frames.extend([filtered(&degraded)?, self.enlarged(model, &degraded)?, large]);
+        }
+        let side = frames.iter().map(|frame| frame.width().min(frame.height()));
+        let side = side.min().unwrap_or(1);
+        for frame in &mut frames {
+            *frame = resize_to_cover(frame, side, side)?;
         }
         let sheet = kinora_media::contact_sheet(&frames, &kinora_media::SheetOptions::new(3))?;
         kinora_media::write_picture(run.sample_path(step), &sheet, true)?;
