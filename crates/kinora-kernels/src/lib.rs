@@ -12,6 +12,7 @@
 //! | [`norm_modulate`] | layer norm, scale, shift per group |
 //! | [`gate_residual`] | gate per group, residual |
 //! | [`rms_norm_rope`] | per-head RMS norm, rotary positions |
+//! | [`warp`] | four gathers, linear weights |
 //! | [`adamw`] | the whole optimiser step, in place |
 //!
 //! This is the only crate of the house that may hold `unsafe`, so [`MappedFile`] stands here too.
@@ -29,6 +30,7 @@ mod residual;
 mod rms_norm_rope;
 #[cfg(test)]
 mod testing;
+mod warp;
 
 pub use adamw::{AdamW, adamw, moving_average, squared_norm};
 pub use attention::attention;
@@ -39,3 +41,4 @@ pub use mapped::MappedFile;
 pub use norm_modulate::norm_modulate;
 pub use residual::gate_residual;
 pub use rms_norm_rope::{Rotary, rms_norm_rope};
+pub use warp::warp;

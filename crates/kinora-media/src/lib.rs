@@ -26,6 +26,7 @@
 //! ```
 
 mod atomic;
+mod behind;
 mod colour;
 mod error;
 mod ffmpeg;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::behind::Behind;
 use crate::gif::GifSink;
 use crate::mp4::Mp4Sink;
 use crate::source::guarded;
@@ -128,7 +129,7 @@ pub fn open_sink(path: impl AsRef<Path>, options: &SinkOptions) -> Result<VideoS
     let path = path.as_ref();
     Frame::byte_len(options.width, options.height)?;
     let backend: Box<dyn Backend> = match OutputFormat::of(path)? {
-        OutputFormat::Mp4 => Box::new(Mp4Sink::open(path, options)?),
+        OutputFormat::Mp4 => Box::new(Behind::new(Box::new(Mp4Sink::open(path, options)?))),
         OutputFormat::Gif => Box::new(GifSink::open(path, options)?),
         OutputFormat::Webp => Box::new(WebpSink::open(path, options)?),
         OutputFormat::Pictures(format) => Box::new(PicturesSink::open_file(path, format, options)?),

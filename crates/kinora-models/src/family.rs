@@ -115,6 +115,8 @@ pub struct Defaults {
     pub size: [usize; 2],
     /// Frames of a clip.
     pub frames: usize,
+    /// Frames per second of the file; where it is not the model's own rate, frames between are made.
+    pub frames_per_second: usize,
 }
 
 /// One window of latents to be denoised, each latent frame at its own timestep.

@@ -5,8 +5,11 @@
 
 mod error;
 mod family;
+pub mod interpolator;
 pub mod layers;
 pub mod mini;
+mod network_file;
+pub mod upscaler;
 pub mod wan;
 pub mod weights;
 

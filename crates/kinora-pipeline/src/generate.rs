@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use kinora_media::Frame;
 use kinora_models::VideoModel;
 
+use crate::finish::FinishTimes;
 use crate::reel::Reel;
 use crate::session::Session;
 use crate::take::{Take, Work};
@@ -67,6 +68,10 @@ pub struct StageTimes {
     pub sampling: Duration,
     /// Autoencoder.
     pub decode: Duration,
+    /// Frames between those of the model.
+    pub between: Duration,
+    /// Frames at the size of the file.
+    pub enlarge: Duration,
     /// Whatever the caller did with the frames.
     pub output: Duration,
 }
@@ -145,10 +150,14 @@ pub fn make<M: VideoModel>(
         session,
         on_progress,
     };
-    let report = work.run(film.takes, &mut |place, frame| {
+    let mut report = work.run(film.takes, &mut |place, frame| {
         reel.push(place, &frame, &mut on_frame)
     })?;
     reel.finish(&mut on_frame)?;
+    let FinishTimes { between, enlarge } = reel.times();
+    let times = &mut report.times;
+    (times.between, times.enlarge) = (between, enlarge);
+    times.output = times.output.saturating_sub(between + enlarge);
     Ok(report)
 }
 

@@ -26,6 +26,18 @@ impl Rates {
         }
     }
 
+    /// The frame of the model that frame `index` of the file begins with or after, and how much of the time to the next one has
+    /// then passed, 0 to below 1.
+    pub fn model_time(&self, index: u64) -> (usize, f32) {
+        let rate = |fps: FrameRate| (u128::from(fps.numerator()), u128::from(fps.denominator()));
+        let ((from_n, from_d), (to_n, to_d)) = (rate(self.model), rate(self.file));
+        let (whole, part) = (to_n * from_d, u128::from(index) * to_d * from_n);
+        (
+            (part / whole) as usize,
+            (part % whole) as f32 / whole as f32,
+        )
+    }
+
     /// Which frame of the model stands at frame `index` of the file: the one that is seen at the middle of its time,
     /// and of two neighbours the earlier one.
     pub fn model_frame(&self, index: u64) -> usize {
@@ -46,6 +58,29 @@ mod tests {
             model: FrameRate::whole(12).unwrap(),
             file: fps.parse().unwrap(),
         }
+    }
+
+    #[test]
+    fn times_lie_between_frames() {
+        let times = |fps: &str| -> Vec<(usize, f32)> {
+            (0..5).map(|index| rates(fps).model_time(index)).collect()
+        };
+        assert_eq!(
+            times("12"),
+            [(0, 0.0), (1, 0.0), (2, 0.0), (3, 0.0), (4, 0.0)]
+        );
+        assert_eq!(
+            times("24"),
+            [(0, 0.0), (0, 0.5), (1, 0.0), (1, 0.5), (2, 0.0)]
+        );
+        assert_eq!(
+            times("30"),
+            [(0, 0.0), (0, 0.4), (0, 0.8), (1, 0.2), (1, 0.6)]
+        );
+        assert_eq!(
+            times("8"),
+            [(0, 0.0), (1, 0.5), (3, 0.0), (4, 0.5), (6, 0.0)]
+        );
     }
 
     fn model_frames(frames: usize, fps: &str) -> Vec<usize> {

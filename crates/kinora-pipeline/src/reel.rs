@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::Instant;
 
-use kinora_media::{Frame, FrameRate, FramesAt, open_source, resize, resize_to_cover};
+use kinora_media::{Frame, FrameRate, FramesAt, open_source, resize_to_cover};
 
+use crate::finish::{Finish, FinishTimes};
 use crate::region::Region;
 use crate::{Error, Rates};
 
@@ -60,20 +62,27 @@ pub struct Reel {
     size: [u32; 2],
     rates: Rates,
     fit: Fit,
+    finish: Finish,
     pieces: VecDeque<Piece>,
     /// Frames of the file that the first piece has given so far.
     shown: u64,
+    /// The model's frame before.
+    before: Option<Frame>,
+    times: FinishTimes,
     clip: Option<OpenClip>,
     total: u64,
 }
 
 impl Reel {
     /// A clip of these pieces. Made ones follow one another in the order of the model's frames.
-    pub fn new(size: [u32; 2], rates: Rates, fit: Fit, pieces: Vec<Piece>) -> Self {
+    pub fn new(size: [u32; 2], rates: Rates, fit: Fit, finish: Finish, pieces: Vec<Piece>) -> Self {
         Self {
             size,
             rates,
             fit,
+            finish,
+            before: None,
+            times: FinishTimes::default(),
             total: pieces.iter().map(Piece::frames).sum(),
             pieces: pieces.into(),
             shown: 0,
@@ -84,6 +93,11 @@ impl Reel {
     /// Frames of the file.
     pub fn frames(&self) -> u64 {
         self.total
+    }
+
+    /// Time that made frames have taken so far.
+    pub(crate) fn times(&self) -> FinishTimes {
+        self.times
     }
 
     /// Takes frame `place` of the model, and hands over all frames of the file up to the last that shows it.
@@ -98,34 +112,92 @@ impl Reel {
         hand_over: &mut impl FnMut(&Frame) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.pass_given(hand_over)?;
-        let mut fitted = None;
-        while let Some(Piece::Made {
-            places,
-            frames,
-            over,
-        }) = self.pieces.front_mut()
-        {
-            let wanted = places.start + self.rates.model_frame(self.shown);
-            if wanted.min(places.end.saturating_sub(1)) > place {
+        // At the file's size, by how far they are from the frame before.
+        let mut fitted: Option<(f32, Frame)> = None;
+        let mut between = VecDeque::new();
+        while let Some((wanted, time)) = self.moment() {
+            let last = wanted + usize::from(time > 0.0);
+            if last > place {
                 break;
             }
-            let [width, height] = self.size;
-            let fitted: &Frame = match &mut fitted {
-                Some(fitted) => fitted,
-                none => none.insert(match self.fit {
-                    Fit::Cover => resize_to_cover(frame, width, height)?,
-                    Fit::Stretch => resize(frame, width, height)?,
-                }),
-            };
-            match over {
-                None => hand_over(fitted)?,
-                Some(region) => hand_over(&region.lay(fitted, self.size)?)?,
+            // Where the time lies before this frame, it is on the way from the frame before.
+            let time = if wanted < place { time } else { 0.0 };
+            if fitted.as_ref().is_none_or(|(at, _)| *at != time) {
+                let made = match &self.before {
+                    Some(before) if time > 0.0 => {
+                        if between.is_empty() {
+                            let (times, clock) = (self.times_from(wanted), Instant::now());
+                            between = self.finish.between(before, frame, &times)?.into();
+                            self.times.between += clock.elapsed();
+                        }
+                        between.pop_front()
+                    }
+                    _ => None,
+                };
+                let shown = made.as_ref().unwrap_or(frame);
+                let clock = Instant::now();
+                let shown = self.finish.fitted(shown, self.size, self.fit)?;
+                self.times.enlarge += clock.elapsed();
+                fitted = Some((time, shown));
             }
-            self.shown += 1;
-            if self.shown == *frames {
-                self.next_piece();
-                self.pass_given(hand_over)?;
+            if let Some((_, frame)) = &fitted {
+                self.show_made(frame, hand_over)?;
             }
+        }
+        if self.finish.interpolator.is_some() {
+            self.before = Some(frame.clone());
+        }
+        Ok(())
+    }
+
+    /// Of the next frame of the file, if it is a made one: the model's frame that it begins with or after, and how far it is on
+    /// the way to the next one. After the last frame of a piece nothing is on its way.
+    fn moment(&self) -> Option<(usize, f32)> {
+        self.moment_after(0)
+    }
+
+    /// As [`moment`](Self::moment), `more` frames of the same piece later.
+    fn moment_after(&self, more: u64) -> Option<(usize, f32)> {
+        let Some(Piece::Made { places, frames, .. }) = self.pieces.front() else {
+            return None;
+        };
+        let index = self.shown + more;
+        let (frame, time) = self.finish.moment(self.rates, index);
+        let last = places.end.saturating_sub(1);
+        (index < *frames).then(|| match places.start + frame {
+            wanted if wanted < last => (wanted, time),
+            _ => (last, 0.0),
+        })
+    }
+
+    /// How far the next frames of the file are on the way from frame `wanted` of the model to the one after it.
+    fn times_from(&self, wanted: usize) -> Vec<f32> {
+        let mut times = Vec::new();
+        while let Some((frame, time)) = self.moment_after(times.len() as u64)
+            && frame == wanted
+        {
+            times.push(time);
+        }
+        times
+    }
+
+    /// Hands over the next frame of the first piece.
+    fn show_made(
+        &mut self,
+        fitted: &Frame,
+        hand_over: &mut impl FnMut(&Frame) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Some(Piece::Made { frames, over, .. }) = self.pieces.front_mut() else {
+            return Ok(());
+        };
+        match over {
+            None => hand_over(fitted)?,
+            Some(region) => hand_over(&region.lay(fitted, self.size)?)?,
+        }
+        self.shown += 1;
+        if self.shown == *frames {
+            self.next_piece();
+            self.pass_given(hand_over)?;
         }
         Ok(())
     }
@@ -240,6 +312,8 @@ pub fn fit_given(frame: &Frame, size: [u32; 2]) -> Result<Frame, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burn::tensor::Device;
+    use kinora_models::interpolator::{Interpolator, InterpolatorConfig, InterpolatorNetwork};
 
     fn rates(file: u32) -> Rates {
         Rates {
@@ -252,9 +326,30 @@ mod tests {
         Frame::filled(8, 4, [level; 3]).unwrap()
     }
 
-    /// The levels of the frames of the file, when frame `i` of the model has level `i`.
+    /// The levels of the frames of the file, when frame `i` of the model has level `10 i`.
     fn levels(pieces: Vec<Piece>, fps: u32) -> Vec<u8> {
-        let mut reel = Reel::new([8, 4], rates(fps), Fit::Stretch, pieces);
+        levels_with(plain(), pieces, fps)
+    }
+
+    fn plain() -> Finish {
+        Finish::plain(&Device::flex())
+    }
+
+    /// With a fresh interpolator, which blends.
+    fn blended(pieces: Vec<Piece>, fps: u32) -> Vec<u8> {
+        let config = InterpolatorConfig::new();
+        let network = InterpolatorNetwork::new(&config, &Device::flex());
+        let interpolator = Interpolator::new("test", String::new(), config, network);
+        let finish = Finish {
+            interpolator: Some(interpolator),
+            ..plain()
+        };
+        levels_with(finish, pieces, fps)
+    }
+
+    /// When frame `i` of the model has level `10 i`.
+    fn levels_with(finish: Finish, pieces: Vec<Piece>, fps: u32) -> Vec<u8> {
+        let mut reel = Reel::new([8, 4], rates(fps), Fit::Stretch, finish, pieces);
         let total = reel.frames();
         let mut shown = Vec::new();
         let mut take = |frame: &Frame| {
@@ -262,7 +357,8 @@ mod tests {
             Ok(())
         };
         for place in 0..20 {
-            reel.push(place, &level(place as u8), &mut take).unwrap();
+            reel.push(place, &level(10 * place as u8), &mut take)
+                .unwrap();
         }
         reel.finish(&mut take).unwrap();
         assert_eq!(shown.len() as u64, total);
@@ -287,12 +383,24 @@ mod tests {
     #[test]
     fn pieces_follow_one_another() {
         let pieces = vec![still(100, 1), made(1..3, 2), still(101, 2), made(7..8, 1)];
-        assert_eq!(levels(pieces, 12), [100, 1, 2, 101, 101, 7]);
+        assert_eq!(levels(pieces, 12), [100, 10, 20, 101, 101, 70]);
         let pieces = vec![made(3..5, 4), still(100, 1)];
-        assert_eq!(levels(pieces, 24), [3, 3, 4, 4, 100]);
-        assert_eq!(levels(vec![made(0..6, 3)], 6), [0, 2, 4]);
+        assert_eq!(levels(pieces, 24), [30, 30, 40, 40, 100]);
+        assert_eq!(levels(vec![made(0..6, 3)], 6), [0, 20, 40]);
         // A single frame of the model stands for as long as it must.
         assert_eq!(levels(vec![made(0..1, 1)], 1), [0]);
+    }
+
+    #[test]
+    fn frames_between_are_made_within_a_piece() {
+        assert_eq!(blended(vec![made(0..3, 6)], 24), [0, 5, 10, 15, 20, 20]);
+        assert_eq!(blended(vec![made(0..3, 3)], 12), [0, 10, 20]);
+        assert_eq!(blended(vec![made(3..5, 5)], 30), [30, 34, 38, 40, 40]);
+        // Neither towards a given picture nor away from one.
+        let pieces = vec![still(100, 1), made(1..3, 4), still(101, 1), made(7..9, 3)];
+        assert_eq!(blended(pieces, 24), [100, 10, 15, 20, 20, 101, 70, 75, 80]);
+        assert_eq!(blended(vec![made(0..6, 2)], 5), [0, 24]);
+        assert_eq!(blended(vec![made(0..1, 2)], 24), [0, 0]);
     }
 
     #[test]
@@ -310,8 +418,8 @@ mod tests {
             frames,
         };
         let pieces = vec![given(0..2), made(5..6, 1), given(8..10), given(0..1)];
-        assert_eq!(levels(pieces, 10), [200, 201, 5, 208, 209, 200]);
-        let mut reel = Reel::new([8, 4], rates(10), Fit::Stretch, vec![given(0..99)]);
+        assert_eq!(levels(pieces, 10), [200, 201, 50, 208, 209, 200]);
+        let mut reel = Reel::new([8, 4], rates(10), Fit::Stretch, plain(), vec![given(0..99)]);
         let error = reel.finish(&mut |_| Ok(())).unwrap_err();
         assert!(matches!(error, Error::ClipChanged { .. }), "{error}");
     }

@@ -12,8 +12,8 @@ use kinora_pipeline::tasks::{
     Change, Look, Revision, bridge, frames_after, frames_before, stills, survey,
 };
 use kinora_pipeline::{
-    Beside, Error, Film, Fit, Mask, Piece, Progress, Rates, Reel, Region, Sampling, Session, Take,
-    Timeline, latent_frames, make, sessions,
+    Beside, Error, Film, Finish, Fit, Mask, Piece, Progress, Rates, Reel, Region, Sampling,
+    Session, Take, Timeline, latent_frames, make, sessions,
 };
 use kinora_sampling::{GuidanceKind, Sampler};
 
@@ -79,10 +79,11 @@ fn take(layout: Timeline, frames: usize, seams: BTreeMap<usize, Frame>) -> Take<
 }
 
 fn film(takes: Vec<Take<'_>>, pieces: Vec<Piece>) -> Film<'_> {
+    let finish = Finish::plain(&Device::flex());
     Film {
         size: SIZE,
         takes,
-        reel: Reel::new([32, 16], rates(), Fit::Stretch, pieces),
+        reel: Reel::new([32, 16], rates(), Fit::Stretch, finish, pieces),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use kinora_models::interpolator::InterpolatorConfig;
 use kinora_models::mini::config::{AutoencoderConfig, TextConfig, TransformerConfig};
+use kinora_models::upscaler::UpscalerConfig;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::Error;
@@ -116,6 +118,56 @@ pub struct DirectorRun {
     pub batch: usize,
     /// Share of layouts without caption.
     pub unconditional_share: f32,
+}
+
+/// Settings of an upscaler run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpscalerRun {
+    /// What every run has.
+    pub run: RunConfig,
+    /// Name of the finished model.
+    pub name: String,
+    /// A model file through whose autoencoder frames go, so that the upscaler learns what that does to them.
+    pub degraded_by: PathBuf,
+    /// Sizes of the network.
+    pub model: UpscalerConfig,
+    /// The optimiser.
+    #[serde(default)]
+    pub optimizer: OptimizerConfig,
+    /// Crops of a step.
+    pub batch: usize,
+    /// Sides of a crop before it is enlarged, in pixels.
+    pub crop: usize,
+    /// Scenes that crops are drawn from; each step replaces one.
+    pub scenes: usize,
+    /// Share of crops that went through the autoencoder; the others are only made smaller.
+    pub degraded_share: f64,
+    /// Deviation of the noise on their latents, as a denoiser leaves it.
+    pub latent_noise: f32,
+}
+
+/// Settings of an interpolator run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InterpolatorRun {
+    /// What every run has.
+    pub run: RunConfig,
+    /// Name of the finished model.
+    pub name: String,
+    /// Sizes of the network.
+    pub model: InterpolatorConfig,
+    /// The optimiser.
+    #[serde(default)]
+    pub optimizer: OptimizerConfig,
+    /// Crops of a step.
+    pub batch: usize,
+    /// Sides of a crop, in pixels.
+    pub crop: usize,
+    /// Scenes that crops are drawn from; each step replaces one.
+    pub scenes: usize,
+    /// Weight of the loss at each resolution, finest first.
+    pub level_weights: [f32; 4],
 }
 
 /// Settings of the judges' run.

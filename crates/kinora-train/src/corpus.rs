@@ -19,7 +19,8 @@ use crate::staging::{Layouts, StageBuilder, Staging, Told, layout_start};
 
 /// Frames per second of the training clips.
 pub(crate) const FRAMES_PER_SECOND: usize = 12;
-const HELD_OUT_SEED: u64 = 0x5EED_0F4E_1D00;
+/// Added to a run's seed for scenes that training never sees.
+pub(crate) const HELD_OUT_SEED: u64 = 0x5EED_0F4E_1D00;
 
 /// What a batch holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -287,17 +288,25 @@ impl Corpus {
         steps: std::ops::Range<u32>,
         draw: impl Fn(&Self, u32) -> B + Send + 'static,
     ) -> Receiver<B> {
-        let (sender, receiver) = sync_channel(3);
         let corpus = self.clone();
-        thread::spawn(move || {
-            for step in steps {
-                if sender.send(draw(&corpus, step)).is_err() {
-                    break;
-                }
-            }
-        });
-        receiver
+        ahead(steps, move |step| draw(&corpus, step))
     }
+}
+
+/// Draws the batches of `steps` on a thread of its own, a few ahead.
+pub(crate) fn ahead<B: Send + 'static>(
+    steps: std::ops::Range<u32>,
+    mut draw: impl FnMut(u32) -> B + Send + 'static,
+) -> Receiver<B> {
+    let (sender, receiver) = sync_channel(3);
+    thread::spawn(move || {
+        for step in steps {
+            if sender.send(draw(step)).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
 }
 
 /// One of a scene's captions, in the mix of lengths and languages that training sees.

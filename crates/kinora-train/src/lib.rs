@@ -1,7 +1,8 @@
 //! Training and evaluation of the models that Kinora ships, on any device that Burn runs on.
 //!
 //! [`autoencoder::train`] fits the linear code and trains the decoder; [`transformer::train`] trains
-//! text encoder and denoisers on its latents, [`director::train`] one of them further; [`classifier::train`] trains the judges that
+//! text encoder and denoisers on its latents, [`director::train`] one of them further; [`upscaler::train`] and
+//! [`interpolator::train`] train what makes frames larger and more; [`classifier::train`] trains the judges that
 //! [`evaluate`] applies to generated clips. Every run lives in a folder of its own, writes its
 //! metrics as JSON lines and goes on from its last checkpoint, to the bit.
 
@@ -15,15 +16,22 @@ mod error;
 pub mod evaluate;
 mod flow;
 mod given;
+pub mod interpolator;
 mod lexicon;
 mod optimizer;
 mod places;
+mod quality;
 mod run;
+mod shelf;
 mod staging;
 mod tokenizer;
 pub mod transformer;
+pub mod upscaler;
 
-pub use config::{AutoencoderRun, ClassifierRun, DirectorRun, RunConfig, TransformerRun};
+pub use config::{
+    AutoencoderRun, ClassifierRun, DirectorRun, InterpolatorRun, RunConfig, TransformerRun,
+    UpscalerRun,
+};
 pub use corpus::{ClipBatch, Corpus, Shape};
 pub use error::Error;
 pub use evaluate::{EvaluateOptions, EvaluateReport};

@@ -29,9 +29,10 @@ fn pack(args: &PackArgs, global: &Global) -> Result<()> {
     let options = PackOptions {
         sprite_size: args.sprite_size,
         max_frames: args.max_frames,
+        fps: args.fps.into(),
         stills: args.stills,
         compress: args.compress,
-        ..PackOptions::default()
+        only: Vec::new(),
     };
     let mut progress = Progress::start(global, "packing");
     let summary = kinora_data::pack(&args.source_dir, &args.out_file, &options, |done, total| {

@@ -6,6 +6,7 @@ mod data;
 mod device;
 mod error;
 mod evaluate;
+mod finish;
 mod generate;
 mod hub;
 mod info;
@@ -58,6 +59,8 @@ fn dispatch(command: Command, global: &Global) -> Result<()> {
         Command::Loop(args) => generate::run(Asked::loop_clip(args)?, global),
         Command::Blend(args) => generate::run(Asked::blend(args)?, global),
         Command::Storyboard(args) => generate::run(Asked::storyboard(args)?, global),
+        Command::Upscale(args) => finish::upscale(args, global),
+        Command::Interpolate(args) => finish::interpolate(args, global),
         Command::Resume(args) => resume::run(&args, global),
         Command::Inspect(args) => inspect::run(&args),
         Command::Data { command } => data::run(&command, global),

@@ -1,7 +1,9 @@
 //! `kinora train`: runs of the trainer.
 
 use anyhow::Result;
-use kinora_train::{Error, autoencoder, classifier, config, director, transformer};
+use kinora_train::{
+    Error, autoencoder, classifier, config, director, interpolator, transformer, upscaler,
+};
 
 use crate::args::{TrainArgs, TrainTarget};
 use crate::interrupt;
@@ -15,6 +17,10 @@ pub(crate) fn run(args: &TrainArgs) -> Result<()> {
         TrainTarget::Autoencoder => autoencoder::train(&config::read(file)?, folder, &device, stop),
         TrainTarget::Transformer => transformer::train(&config::read(file)?, folder, &device, stop),
         TrainTarget::Director => director::train(&config::read(file)?, folder, &device, stop),
+        TrainTarget::Upscaler => upscaler::train(&config::read(file)?, folder, &device, stop),
+        TrainTarget::Interpolator => {
+            interpolator::train(&config::read(file)?, folder, &device, stop)
+        }
         TrainTarget::Classifier => classifier::train(&config::read(file)?, folder, &device, stop),
     };
     match result {

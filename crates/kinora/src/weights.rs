@@ -6,7 +6,9 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use kinora_kernels::Precision;
+use kinora_models::interpolator::Interpolator;
 use kinora_models::mini::Mini;
+use kinora_models::upscaler::Upscaler;
 use kinora_models::wan::{Checkpoint, Folder, WanModel};
 use kinora_models::weights::sha256;
 
@@ -27,6 +29,23 @@ static MINI_WEIGHTS: &[u8] = include_bytes!(concat!(
 static MINI_SHA256: &str = include_str!(concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/../../models/kinora-mini/model.sha256"
+));
+
+static UPSCALER_WEIGHTS: &[u8] = include_bytes!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../models/kinora-upscaler/model.safetensors"
+));
+static UPSCALER_SHA256: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../models/kinora-upscaler/model.sha256"
+));
+static INTERPOLATOR_WEIGHTS: &[u8] = include_bytes!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../models/kinora-interpolator/model.safetensors"
+));
+static INTERPOLATOR_SHA256: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../models/kinora-interpolator/model.sha256"
 ));
 
 /// A model as it is typed.
@@ -175,9 +194,7 @@ fn last_part(path: &Path) -> String {
 pub(crate) fn load_mini(source: &ModelSource, device: &Device) -> Result<Mini> {
     match source {
         ModelSource::Embedded => {
-            verify(MINI_WEIGHTS, MINI_SHA256).context(
-                "the weights inside this program do not fit it: build it again from a clean checkout",
-            )?;
+            verify_embedded(MINI_WEIGHTS, MINI_SHA256)?;
             Ok(Mini::from_bytes(MINI_WEIGHTS, device)?)
         }
         ModelSource::Path(path) => {
@@ -193,6 +210,24 @@ pub(crate) fn load_mini(source: &ModelSource, device: &Device) -> Result<Mini> {
             Mini::from_bytes(&bytes, device).with_context(failed)
         }
     }
+}
+
+/// What makes frames larger, after its hash was checked.
+pub(crate) fn upscaler(device: &Device) -> Result<Upscaler> {
+    verify_embedded(UPSCALER_WEIGHTS, UPSCALER_SHA256)?;
+    Ok(Upscaler::from_bytes(UPSCALER_WEIGHTS, device)?)
+}
+
+/// What makes frames between frames, after its hash was checked.
+pub(crate) fn interpolator(device: &Device) -> Result<Interpolator> {
+    verify_embedded(INTERPOLATOR_WEIGHTS, INTERPOLATOR_SHA256)?;
+    Ok(Interpolator::from_bytes(INTERPOLATOR_WEIGHTS, device)?)
+}
+
+fn verify_embedded(bytes: &[u8], line: &str) -> Result<()> {
+    verify(bytes, line).context(
+        "the weights inside this program do not fit it: build it again from a clean checkout",
+    )
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
@@ -257,6 +292,8 @@ mod tests {
     #[test]
     fn the_weights_inside_have_their_hash() {
         verify(MINI_WEIGHTS, MINI_SHA256).unwrap();
+        upscaler(&Device::flex()).unwrap();
+        interpolator(&Device::flex()).unwrap();
         assert!(verify(&MINI_WEIGHTS[1..], MINI_SHA256).is_err());
     }
 

@@ -24,6 +24,7 @@ mod residual;
 mod rope;
 mod rows;
 mod scratch;
+mod warp;
 
 pub use activation::{activation_backward, activation_forward};
 pub use attention::{
@@ -41,3 +42,4 @@ pub use optimizer::{AdamWStep, adamw_step, ema_update, squared_norm};
 pub use residual::{gate_residual_backward, gate_residual_forward};
 pub use rope::{HeadsShape, rms_norm_rope_backward, rms_norm_rope_forward};
 pub use rows::{GroupedRows, sum_rows};
+pub use warp::{WarpShape, warp_backward, warp_forward};

@@ -12,46 +12,11 @@
 //! padding); latent frame `k` then holds frames `4k − 3 ..= 4k`.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Distribution, Tensor};
-use kinora_kernels::{Activation, Precision, conv3d};
+use burn::tensor::{Device, Tensor};
+use kinora_kernels::Activation;
 
 use super::config::AutoencoderConfig;
-use crate::layers::{LayerNorm, Linear};
-
-/// Spatial convolution over channels-last frames; with `taps == 2` it also sees the frame before.
-#[derive(Module, Debug)]
-struct Conv {
-    /// `[taps, 3, 3, channels_in, channels_out]`
-    weight: Param<Tensor<5>>,
-    bias: Param<Tensor<1>>,
-}
-
-impl Conv {
-    fn new(taps: usize, channels: [usize; 2], gain: f64, device: &Device) -> Self {
-        let [channels_in, channels_out] = channels;
-        let std = gain / ((taps * 9 * channels_in) as f64).sqrt();
-        let weight = Tensor::random(
-            [taps, 3, 3, channels_in, channels_out],
-            Distribution::Normal(0.0, std),
-            device,
-        );
-        Self {
-            weight: Param::from_tensor(weight),
-            bias: Param::from_tensor(Tensor::zeros([channels_out], device)),
-        }
-    }
-
-    /// `[batch, frames + taps − 1, height, width, channels]` → `[batch, frames, …]`
-    fn forward(&self, x: Tensor<5>, activation: Activation) -> Tensor<5> {
-        conv3d(
-            x,
-            self.weight.val(),
-            self.bias.val(),
-            activation,
-            Precision::Bf16,
-        )
-    }
-}
+use crate::layers::{Conv, LayerNorm, Linear, pixel_shuffle};
 
 /// `x + conv(silu(conv(norm(x))))`
 #[derive(Module, Debug)]
@@ -102,13 +67,7 @@ impl Stage {
         for block in &self.blocks {
             x = block.forward(x);
         }
-        let x = self.expand.forward(x);
-        let [batch, frames, height, width, channels] = x.dims();
-        let (n, channels) = (self.upsample, channels / (self.upsample * self.upsample));
-        // Each axis of the subpixels goes behind its own axis: pixel shuffle, channels last.
-        x.reshape([batch * frames * height, width, n, n * channels])
-            .swap_dims(1, 2)
-            .reshape([batch, frames, height * n, width * n, channels])
+        pixel_shuffle(self.expand.forward(x), self.upsample)
     }
 }
 
@@ -209,12 +168,11 @@ impl Autoencoder {
 
     /// Multiply-adds of the decoder's trained part for one latent token.
     pub fn decoder_products_per_token(&self) -> usize {
-        let conv = |conv: &Conv| conv.weight.dims().iter().product::<usize>();
-        let mut products = conv(&self.conv_in);
+        let mut products = self.conv_in.products();
         let mut places = 1;
         for stage in &self.stages {
             for block in &stage.blocks {
-                products += places * (conv(&block.first) + conv(&block.second));
+                products += places * (block.first.products() + block.second.products());
             }
             let [channels_in, channels_out] = stage.expand.weight.dims();
             products += places * channels_in * channels_out;

@@ -29,6 +29,8 @@ const LEXICON_TENSOR: &str = "lexicon.pictures";
 const BACKDROP_TENSORS: &str = "backdrops.";
 /// Shift of the noise levels at which the family is sampled best.
 const SHIFT: f32 = 4.0;
+/// Rate of a file where nothing is said.
+const FILE_FRAMES_PER_SECOND: usize = 24;
 /// Length of a clip where nothing is said.
 const SECONDS: usize = 4;
 
@@ -58,8 +60,9 @@ fn defaults(frames_per_second: usize) -> Defaults {
         guidance: 2.5,
         shift: SHIFT,
         negative: String::new(),
-        size: [704, 384],
+        size: [1280, 720],
         frames: SECONDS * frames_per_second,
+        frames_per_second: FILE_FRAMES_PER_SECOND,
     }
 }
 

@@ -299,6 +299,7 @@ impl Folder {
                 false => [832, 480],
             },
             frames: self.max_frames(),
+            frames_per_second: self.frames_per_second(),
         }
     }
 }

@@ -54,6 +54,7 @@ impl Straight {
                     negative: String::new(),
                     size: [32, 16],
                     frames: 48,
+                    frames_per_second: 12,
                 },
             },
             broken: None,

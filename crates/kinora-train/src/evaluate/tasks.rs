@@ -9,7 +9,8 @@ use kinora_media::{Frame, FrameRate};
 use kinora_models::{Description, VideoModel};
 use kinora_pipeline::tasks::{bridge, frames_after, frames_before, stills};
 use kinora_pipeline::{
-    Beside, Film, Fit, Generation, Piece, Rates, Reel, Sampling, Take, Timeline, generate, make,
+    Beside, Film, Finish, Fit, Generation, Piece, Rates, Reel, Sampling, Take, Timeline, generate,
+    make,
 };
 use serde::{Deserialize, Serialize};
 
@@ -257,6 +258,7 @@ fn run(
             [width as u32, height as u32],
             rates,
             Fit::Stretch,
+            Finish::plain(device),
             vec![all],
         ),
     };

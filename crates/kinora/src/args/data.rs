@@ -38,6 +38,9 @@ pub(crate) struct PackArgs {
     /// Most frames of a subject's own animation, 1 to 128.
     #[arg(long, value_name = "N", default_value_t = 24)]
     pub(crate) max_frames: usize,
+    /// Most frames per second of a subject's own animation, 1 to 60.
+    #[arg(long, value_name = "FPS", default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=60))]
+    pub(crate) fps: u16,
     /// Also take subjects that have a still but no animation.
     #[arg(long)]
     pub(crate) stills: bool,

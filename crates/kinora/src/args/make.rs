@@ -29,18 +29,26 @@ pub(crate) struct MakeArgs {
     pub(crate) preview: bool,
 
     /// Size in pixels; even sides from 64 to 4096 [default: that of the given clip or picture, else
-    /// the model's]. The nearest shape that the model makes is fitted to it.
+    /// the model's, 1280x720 for kinora-mini, 704x384 for a GIF]. The nearest shape that the model
+    /// makes is enlarged and fitted to it.
     #[arg(help_heading = "Clip", long, value_name = "WxH", value_parser = values::size)]
     pub(crate) size: Option<[u32; 2]>,
     /// Shape: 16:9, 9:16, 1:1, 4:3, 3:4, 21:9 or another, with as many pixels as the size would have.
     /// Where the model makes another shape, its frames are cut and never stretched.
     #[arg(help_heading = "Clip", long, value_name = "W:H", conflicts_with = "size", value_parser = values::aspect)]
     pub(crate) aspect: Option<[u32; 2]>,
-    /// Frames per second of the file, 1 to 120 [default: that of the given clip, else the model's].
-    /// The model has a rate of its own, 12 for kinora-mini; at another rate its frames are repeated
-    /// or dropped by time.
+    /// Frames per second of the file, 1 to 120 [default: that of the given clip, else the model's, 24
+    /// for kinora-mini, 12 for a GIF]. The model has a rate of its own, 12 for kinora-mini; for another
+    /// rate frames are made between those of the model.
     #[arg(help_heading = "Clip", long, value_name = "FPS", value_parser = values::frame_rate)]
     pub(crate) fps: Option<FrameRate>,
+    /// Enlarge what is made by a plain filter instead of the upscaler.
+    #[arg(help_heading = "Clip", long)]
+    pub(crate) no_upscale: bool,
+    /// Make no frames between those of the model: they are repeated or left out by time. The file then
+    /// has the model's own rate, if no other is asked for.
+    #[arg(help_heading = "Clip", long)]
+    pub(crate) no_interpolate: bool,
     /// Quality of lossy formats, from 1 (smallest file) to 100 (best picture).
     #[arg(help_heading = "Clip", long, value_name = "N", default_value_t = 85, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) quality: u32,

@@ -9,6 +9,7 @@ use crate::generate::values;
 use crate::models::ModelsArgs;
 
 mod data;
+mod finish;
 mod lora;
 mod make;
 mod parts;
@@ -17,6 +18,7 @@ mod tasks;
 mod train;
 
 pub(crate) use data::{DataCommand, ListArgs, PackArgs, RenderArgs};
+pub(crate) use finish::{FinishArgs, InterpolateArgs, UpscaleArgs};
 pub(crate) use lora::Lora;
 pub(crate) use make::MakeArgs;
 pub(crate) use parts::PartArgs;
@@ -39,6 +41,7 @@ EXAMPLES:
   kinora generate \"a koala waves on a beach at sunset\"
   kinora generate \"a fox runs through a snowy forest\" -o fox.mp4 --seconds 6
   kinora extend fox.mp4 \"the fox sits down\" --seconds 3
+  kinora interpolate fox.mp4 --fps 60
   kinora inspect fox.mp4
 
 ENVIRONMENT:
@@ -103,6 +106,12 @@ pub(crate) enum Command {
     /// Make a video of several shots.
     #[command(long_about = tasks::STORYBOARD_LONG_ABOUT)]
     Storyboard(StoryboardArgs),
+    /// Make a clip or a picture larger, sharper than a filter does.
+    #[command(long_about = finish::UPSCALE_LONG_ABOUT)]
+    Upscale(UpscaleArgs),
+    /// Make a clip smoother: frames are made between its frames.
+    #[command(long_about = finish::INTERPOLATE_LONG_ABOUT)]
+    Interpolate(InterpolateArgs),
     /// List what was cut off, and go on with it.
     #[command(long_about = resume::LONG_ABOUT)]
     Resume(ResumeArgs),

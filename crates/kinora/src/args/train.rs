@@ -20,6 +20,8 @@ EXAMPLES:
   kinora train autoencoder --config configs/autoencoder.toml --run runs/autoencoder
   kinora train transformer --config configs/transformer.toml --run runs/transformer
   kinora train director --config configs/director.toml --run runs/director
+  kinora train upscaler --config configs/upscaler.toml --run runs/upscaler
+  kinora train interpolator --config configs/interpolator.toml --run runs/interpolator
   kinora train classifier --config configs/classifier.toml --run runs/classifier";
 
 /// What `kinora train` trains.
@@ -31,6 +33,10 @@ pub(crate) enum TrainTarget {
     Transformer,
     /// The denoiser of a finished model that says where subjects go, further and by itself.
     Director,
+    /// What makes frames larger.
+    Upscaler,
+    /// What makes frames between frames.
+    Interpolator,
     /// The judges that `kinora evaluate` asks.
     Classifier,
 }

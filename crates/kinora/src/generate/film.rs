@@ -12,8 +12,8 @@ use kinora_pipeline::tasks::{
     survey,
 };
 use kinora_pipeline::{
-    Beside, Film, Fit, Layout, Mask, Piece, Reel, Region, Sampling, Take, Timeline, fit_given,
-    latent_frames, reference,
+    Beside, Film, Finish, Fit, Layout, Mask, Piece, Reel, Region, Sampling, Take, Timeline,
+    fit_given, latent_frames, reference,
 };
 
 use super::given::Given;
@@ -28,6 +28,8 @@ pub(crate) struct Stage<'a, M, G> {
     pub(crate) request: &'a Request,
     pub(crate) plan: &'a Plan,
     pub(crate) device: &'a Device,
+    /// What makes frames larger and more.
+    pub(crate) finish: Finish,
     /// Asked again and again while given clips are read.
     pub(crate) go_on: G,
 }
@@ -100,7 +102,7 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
         Ok(Film {
             size: self.plan.native_size,
             takes,
-            reel: Reel::new(self.request.size, self.plan.rates, fit, pieces),
+            reel: Reel::new(self.request.size, self.plan.rates, fit, self.finish, pieces),
         })
     }
 

@@ -17,15 +17,19 @@ mod task;
 pub(crate) mod values;
 pub(crate) mod words;
 
+pub(crate) use given::{Given, sha256};
 pub(crate) use keep::{About, about, default_dir, find, progress as kept_progress};
+pub(crate) use recipe::rate;
 pub(crate) use request::{Asked, Enhancer};
 pub(crate) use service::Service;
+pub(crate) use sound::{Heard, Sound, sound_of};
 
 use std::time::Instant;
 
 use anyhow::Result;
 use burn::tensor::Device;
 use kinora_models::VideoModel;
+use kinora_pipeline::Finish;
 
 use crate::args::Global;
 use crate::device::DeviceChoice;
@@ -41,7 +45,6 @@ use pace::Pace;
 use plan::Plan;
 use report::Outcome;
 use request::Request;
-use sound::Heard;
 
 /// Makes a clip and tells what was made.
 pub(crate) fn run(asked: Asked, global: &Global) -> Result<()> {
@@ -119,6 +122,7 @@ fn make<M: VideoModel>(model: &M, asked: Asked, run: Run<'_>) -> Result<()> {
     let request = request;
     tracing::info!(model = about.name, native_size = ?plan.native_size, verb = request.task.name(), "making");
 
+    let finish = finish(&request, &plan, device)?;
     progress.show("reading", 0.0, None);
     let made = (|| {
         let stage = Stage {
@@ -126,6 +130,7 @@ fn make<M: VideoModel>(model: &M, asked: Asked, run: Run<'_>) -> Result<()> {
             request: &request,
             plan: &plan,
             device,
+            finish: finish.clone(),
             go_on: || !interrupt::requested(),
         };
         let film = stage.film()?;
@@ -134,7 +139,7 @@ fn make<M: VideoModel>(model: &M, asked: Asked, run: Run<'_>) -> Result<()> {
             memory_plan::check(model, &plan, longest.unwrap_or(0))?;
         }
         let frames = film.reel.frames();
-        let recipe = recipe::recipe(&request, &plan, about, &task, &film);
+        let recipe = recipe::recipe(&request, &plan, about, &finish, &task, &film);
         let mut clip = Clip::open(&request, plan.rates.file, frames, recipe, sound.as_ref())?;
         let mut pace = Pace::new(film.takes.iter().map(|take| take.frames).sum());
         let made = kinora_pipeline::make(
@@ -168,6 +173,7 @@ fn make<M: VideoModel>(model: &M, asked: Asked, run: Run<'_>) -> Result<()> {
         request: &request,
         plan: &plan,
         about,
+        finish: &finish,
         written: &written,
         sound: sound.as_ref(),
         load_time,
@@ -179,6 +185,22 @@ fn make<M: VideoModel>(model: &M, asked: Asked, run: Run<'_>) -> Result<()> {
         (false, false) => output::print(&outcome.to_text()),
         (false, true) => Ok(()),
     }
+}
+
+/// The networks that made frames go through on their way into the file: those that have something to do.
+fn finish(request: &Request, plan: &Plan, device: &Device) -> Result<Finish> {
+    let pixels = |[width, height]: [usize; 2]| width * height;
+    let grows = pixels(request.size.map(|side| side as usize)) > pixels(plan.native_size);
+    let upscales = request.upscales && grows;
+    let interpolates =
+        request.interpolates && !request.task.is_picture() && plan.rates.model != plan.rates.file;
+    Ok(Finish {
+        upscaler: upscales.then(|| weights::upscaler(device)).transpose()?,
+        interpolator: interpolates
+            .then(|| weights::interpolator(device))
+            .transpose()?,
+        device: device.clone(),
+    })
 }
 
 /// What becomes of a session when the work ends with an error: finished windows are kept, unless they would lead to the

@@ -2,7 +2,7 @@
 
 use kinora_media::FrameRate;
 use kinora_models::Description;
-use kinora_pipeline::Film;
+use kinora_pipeline::{Film, Finish};
 use kinora_sampling::GuidanceKind;
 use serde_json::{Value, json};
 
@@ -15,6 +15,7 @@ pub(crate) fn recipe(
     request: &Request,
     plan: &Plan,
     about: &Description,
+    finish: &Finish,
     task: &Value,
     film: &Film<'_>,
 ) -> Value {
@@ -40,6 +41,12 @@ pub(crate) fn recipe(
     }
     if let Some(threshold) = request.sampling.step_cache {
         recipe["step_cache"] = decimal(threshold).into();
+    }
+    if let Some(upscaler) = &finish.upscaler {
+        recipe["upscaler"] = upscaler.hash().into();
+    }
+    if let Some(interpolator) = &finish.interpolator {
+        recipe["interpolator"] = interpolator.hash().into();
     }
     if !request.loras.is_empty() {
         recipe["loras"] = request.loras.iter().map(lora).collect();

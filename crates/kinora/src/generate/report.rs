@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kinora_media::Written;
 use kinora_models::Description;
-use kinora_pipeline::StageTimes;
+use kinora_pipeline::{Finish, StageTimes};
 use serde_json::{Value, json};
 
 use super::plan::Plan;
@@ -18,6 +18,7 @@ pub(crate) struct Outcome<'a> {
     pub(crate) request: &'a Request,
     pub(crate) plan: &'a Plan,
     pub(crate) about: &'a Description,
+    pub(crate) finish: &'a Finish,
     pub(crate) written: &'a Written,
     pub(crate) sound: Option<&'a Sound>,
     pub(crate) load_time: Duration,
@@ -27,12 +28,14 @@ pub(crate) struct Outcome<'a> {
 
 impl Outcome<'_> {
     /// Each stage with the time that it took.
-    fn times(&self) -> [(&'static str, Duration); 6] {
+    fn times(&self) -> [(&'static str, Duration); 8] {
         [
             ("load", self.load_time),
             ("text", self.stage_times.text),
             ("sampling", self.stage_times.sampling),
             ("decode", self.stage_times.decode),
+            ("between", self.stage_times.between),
+            ("enlarge", self.stage_times.enlarge),
             ("output", self.stage_times.output),
             ("total", self.total_time),
         ]
@@ -48,6 +51,7 @@ impl Outcome<'_> {
             request,
             plan,
             about,
+            finish,
             written,
             ..
         } = self;
@@ -76,6 +80,9 @@ impl Outcome<'_> {
             "shift": decimal(request.sampling.shift),
             "size": request.size,
             "native_size": plan.native_size,
+            "native_fps": rate(plan.rates.model),
+            "upscaler": finish.upscaler.as_ref().map(|network| network.name()),
+            "interpolator": finish.interpolator.as_ref().map(|network| network.name()),
             "fps": rate(plan.rates.file),
             "frames": written.frames,
             "seconds": self.duration_secs(),
@@ -115,12 +122,13 @@ impl Outcome<'_> {
             format!("\n  sound    of {}", sound.clip.display())
         });
         format!(
-            "{}\n  clip     {:.2} s, {} frames at {} frames/s, {width}x{height} (from {native_width}x{native_height}), {}\
+            "{}\n  clip     {:.2} s, {} frames at {} frames/s, {width}x{height} (from {native_width}x{native_height} at {}), {}\
              {sound}{preview}\n  seed     {} (--seed {} makes it again)\n  times    {}{peak}",
             written.path.display(),
             self.duration_secs(),
             written.frames,
             plan.rates.file,
+            plan.rates.model,
             output::bytes(written.bytes),
             request.sampling.seed,
             request.sampling.seed,

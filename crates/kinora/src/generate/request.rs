@@ -45,6 +45,10 @@ pub(crate) struct Request {
     pub(crate) size: [u32; 2],
     /// Of the file; the model's own where nothing was said and no clip is given.
     pub(crate) fps: Option<FrameRate>,
+    /// Whether the upscaler enlarges what is made.
+    pub(crate) upscales: bool,
+    /// Whether frames are made between those of the model.
+    pub(crate) interpolates: bool,
     pub(crate) quality: Quality,
     pub(crate) sampling: Sampling,
     /// What changes the model.
@@ -348,13 +352,24 @@ impl Request {
             *length = Length::Seconds(secs);
         }
         let size = make.size.or_else(|| given_size(&task));
-        let size = size.unwrap_or(defaults.size.map(|side| side as u32));
+        let size = size.unwrap_or(match is_gif(&output) {
+            true => GIF_SIZE,
+            false => defaults.size.map(|side| side as u32),
+        });
+        // A clip without a steady rate gets the model's own.
+        let fps = match task.main_clip() {
+            Some(clip) => clip.fps(),
+            None if make.no_interpolate || is_gif(&output) => None,
+            None => Some(FrameRate::whole(defaults.frames_per_second as u32)?),
+        };
         let request = Self {
             asked: make.caption.is_some().then(|| complete(&prompt)),
             prompt: make.caption.clone().unwrap_or_else(|| complete(&prompt)),
             enhancer,
             size: make.aspect.map_or(size, |aspect| shaped(size, aspect)),
-            fps: make.fps.or_else(|| task.main_clip().and_then(Given::fps)),
+            fps: make.fps.or(fps),
+            upscales: !make.no_upscale,
+            interpolates: !make.no_interpolate,
             preview: make.preview.then(|| name::preview_of(&output)),
             output,
             note,
@@ -507,6 +522,14 @@ fn given_size(task: &Task) -> Option<[u32; 2]> {
         }
         task => task.main_clip().map(Given::size),
     }
+}
+
+/// What nobody gave a size or a rate is small in a format that hardly compresses.
+const GIF_SIZE: [u32; 2] = [704, 384];
+
+fn is_gif(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("gif"))
 }
 
 fn is_jpeg(path: &Path) -> bool {

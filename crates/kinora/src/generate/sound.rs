@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use kinora_media::FrameRate;
+
 use super::given::Given;
 use super::plan::Plan;
 use super::request::Request;
@@ -47,9 +49,15 @@ pub(crate) fn keep(request: &Request, plan: &Plan) -> Heard {
         | Task::Remix { clip, .. }
         | Task::Loop { clip, .. } => clip,
     };
+    let silence_secs = silence_secs(task, plan);
+    sound_of(clip, &request.output, silence_secs, plan.rates.file)
+}
+
+/// What becomes of the sound of a clip whose frames are in the file `output`, which has this rate, from `silence_secs` on.
+pub(crate) fn sound_of(clip: &Given, output: &Path, silence_secs: f64, fps: FrameRate) -> Heard {
     match &clip.info.audio {
         None => Heard::Nothing,
-        Some(_) if !holds_sound(&request.output) => {
+        Some(_) if !holds_sound(output) => {
             Heard::Left("the format of the file holds none, .mp4 does")
         }
         Some(audio) if !audio.can_be_copied => {
@@ -57,7 +65,8 @@ pub(crate) fn keep(request: &Request, plan: &Plan) -> Heard {
         }
         Some(_) => Heard::Kept(Sound {
             clip: clip.path.clone(),
-            secs: -silence_secs(task, plan)..length_secs(clip, plan),
+            // What is heard after the last picture of a clip would be heard with pictures that were made.
+            secs: -silence_secs..clip.info.duration_secs.max(fps.duration_secs(1)),
         }),
     }
 }
@@ -75,11 +84,4 @@ fn silence_secs(task: &Task, plan: &Plan) -> f64 {
         }
         _ => 0.0,
     }
-}
-
-/// What is heard after the last picture of a clip would be heard with pictures that were made.
-fn length_secs(clip: &Given, plan: &Plan) -> f64 {
-    clip.info
-        .duration_secs
-        .max(plan.rates.file.duration_secs(1))
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use kinora_media::FrameRate;
 
 /// Sides of a clip, in pixels.
-pub(super) const SIDES: std::ops::RangeInclusive<u32> = 64..=4096;
+pub(crate) const SIDES: std::ops::RangeInclusive<u32> = 64..=4096;
 
 /// A picture and when it is seen.
 #[derive(Debug, Clone, PartialEq)]

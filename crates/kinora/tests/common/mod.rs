@@ -33,6 +33,8 @@ pub(crate) fn quick(folder: &TempDir, output: &str) -> Command {
         "2",
         "--size",
         "176x96",
+        "--fps",
+        "12",
         "-o",
         output,
     ]);

@@ -1,0 +1,132 @@
+//! What makes frames larger and more: learned, or plain where no network is given.
+
+use std::time::Duration;
+
+use burn::tensor::Device;
+use kinora_media::{Frame, resize, resize_to_cover};
+use kinora_models::interpolator::Interpolator;
+use kinora_models::upscaler::{SCALE, Upscaler};
+
+use crate::cut::is_cut;
+use crate::frames::{frames_from_tensor, tensor_from_frames};
+use crate::reel::Fit;
+use crate::{Error, Rates};
+
+/// The networks that frames go through after the decoder.
+#[derive(Debug, Clone)]
+pub struct Finish {
+    /// Makes frames larger; without it a filter does.
+    pub upscaler: Option<Upscaler>,
+    /// Makes frames between frames; without it those that are there are repeated or left out.
+    pub interpolator: Option<Interpolator>,
+    /// Where they compute.
+    pub device: Device,
+}
+
+impl Finish {
+    /// No networks.
+    pub fn plain(device: &Device) -> Self {
+        Self {
+            upscaler: None,
+            interpolator: None,
+            device: device.clone(),
+        }
+    }
+
+    /// A frame at the size of the file.
+    ///
+    /// # Errors
+    ///
+    /// A size that no frame can have.
+    pub fn fitted(&self, frame: &Frame, size: [u32; 2], fit: Fit) -> Result<Frame, Error> {
+        let [width, height] = size;
+        let large = match &self.upscaler {
+            Some(upscaler) if grows(frame, size, fit) => {
+                Some(enlarged(upscaler, frame, &self.device)?)
+            }
+            _ => None,
+        };
+        let frame = large.as_ref().unwrap_or(frame);
+        Ok(match fit {
+            Fit::Cover => resize_to_cover(frame, width, height)?,
+            Fit::Stretch => resize(frame, width, height)?,
+        })
+    }
+
+    /// Which frame of the model frame `index` of the file shows, and how far it is on the way to the next one, 0 to below 1.
+    pub(crate) fn moment(&self, rates: Rates, index: u64) -> (usize, f32) {
+        match self.interpolator {
+            Some(_) => rates.model_time(index),
+            None => (rates.model_frame(index), 0.0),
+        }
+    }
+
+    /// The frames at `times` on the way from one frame to the next.
+    ///
+    /// # Errors
+    ///
+    /// A size that no frame can have.
+    pub(crate) fn between(
+        &self,
+        first: &Frame,
+        second: &Frame,
+        times: &[f32],
+    ) -> Result<Vec<Frame>, Error> {
+        match &self.interpolator {
+            Some(interpolator) => between(interpolator, first, second, times, &self.device),
+            None => Ok(vec![first.clone(); times.len()]),
+        }
+    }
+}
+
+/// Time that frames took on their way into the file.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct FinishTimes {
+    /// Frames between frames.
+    pub(crate) between: Duration,
+    /// Frames at the size of the file.
+    pub(crate) enlarge: Duration,
+}
+
+/// Whether a frame becomes larger on its way to `size`.
+fn grows(frame: &Frame, [width, height]: [u32; 2], fit: Fit) -> bool {
+    let across = f64::from(width) / f64::from(frame.width());
+    let down = f64::from(height) / f64::from(frame.height());
+    match fit {
+        Fit::Cover => across.max(down) > 1.0,
+        Fit::Stretch => across * down > 1.0,
+    }
+}
+
+/// `frame` by the network, [`SCALE`] times as large.
+fn enlarged(upscaler: &Upscaler, frame: &Frame, device: &Device) -> Result<Frame, Error> {
+    let small = tensor_from_frames(std::slice::from_ref(frame), device);
+    let mut frames = frames_from_tensor(upscaler.upscale(small))?;
+    debug_assert_eq!(frames[0].width(), frame.width() * SCALE as u32);
+    Ok(frames.swap_remove(0))
+}
+
+/// The frames at `times` on the way from one frame to the next. Across a cut, and where nothing changes, the first one stays.
+///
+/// # Errors
+///
+/// A size that no frame can have.
+pub(crate) fn between(
+    interpolator: &Interpolator,
+    first: &Frame,
+    second: &Frame,
+    times: &[f32],
+    device: &Device,
+) -> Result<Vec<Frame>, Error> {
+    if first == second || is_cut(first, second)? {
+        return Ok(vec![first.clone(); times.len()]);
+    }
+    let [from, to] =
+        [first, second].map(|frame| tensor_from_frames(std::slice::from_ref(frame), device));
+    let made = interpolator.between(from, to, times);
+    let mut frames = Vec::with_capacity(times.len());
+    for frame in made {
+        frames.extend(frames_from_tensor(frame)?);
+    }
+    Ok(frames)
+}
