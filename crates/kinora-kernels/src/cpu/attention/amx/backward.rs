@@ -171,7 +171,17 @@ impl Waiting {
         let to = self.block(row, col);
         let start = (!begins).then_some(to.cast_const());
         // SAFETY: the block is there, the rest is promised by the caller.
-        unsafe { multiply(Streamed::Neither, steps, a, b, start, to, &mut Ahead::default()) };
+        unsafe {
+            multiply(
+                Streamed::Neither,
+                steps,
+                a,
+                b,
+                start,
+                to,
+                &mut Ahead::default(),
+            )
+        };
     }
 }
 
@@ -211,8 +221,24 @@ impl Head<'_> {
                     let [scores, dp] = &mut blocks;
                     // SAFETY: the operands are packed, the blocks of `turned` have room, the machine has the features.
                     unsafe {
-                        multiply(Streamed::Neither, steps, keys_a, queries_b, None, scores.as_mut_ptr(), ahead);
-                        multiply(Streamed::Neither, steps, values_a, outputs_b, None, dp.as_mut_ptr(), ahead);
+                        multiply(
+                            Streamed::Neither,
+                            steps,
+                            keys_a,
+                            queries_b,
+                            None,
+                            scores.as_mut_ptr(),
+                            ahead,
+                        );
+                        multiply(
+                            Streamed::Neither,
+                            steps,
+                            values_a,
+                            outputs_b,
+                            None,
+                            dp.as_mut_ptr(),
+                            ahead,
+                        );
                         let with = Softening {
                             scale: self.scale * LOG2_E,
                             bias: self.bias.map(|bias| &bias[key + row..key + rows]),
