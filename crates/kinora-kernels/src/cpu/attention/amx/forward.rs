@@ -25,7 +25,7 @@ const PIECE: usize = 8;
 /// Scores to base 2 whose powers and their sums are far from the limits of f32: the softmax needs no largest score.
 const BOUND: f32 = 60.0;
 
-/// [`super::super::attention_forward`] where no axis is empty and `scale` is above 0. The machine has tile registers.
+/// [`super::super::attention_forward`] where no axis is empty. The machine has tile registers.
 #[allow(clippy::too_many_arguments)]
 pub(in super::super) fn forward(
     shape: AttentionShape,
@@ -260,7 +260,8 @@ impl Queries<'_> {
                     bias: self.bias.as_ptr(),
                     lines,
                 };
-                let reach = longest_row(&q, first + row, lines) * self.longest_key * self.scale;
+                let reach =
+                    longest_row(&q, first + row, lines) * self.longest_key * self.scale.abs();
                 let p = packed_p.as_mut_ptr();
                 // SAFETY: operands are packed, probabilities have room for a segment, and the machine has the features.
                 unsafe {
