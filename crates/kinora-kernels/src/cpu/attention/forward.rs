@@ -108,7 +108,7 @@ pub fn attention_forward_at(
     }
     let engine = Engine::new(level, precision);
     #[cfg(target_arch = "x86_64")]
-    if engine == Engine::AmxBf16 && scale > 0.0 {
+    if engine == Engine::AmxBf16 {
         super::amx::forward(shape, q, k, v, key_bias, scale, out, logsumexp);
         return;
     }

@@ -1,7 +1,7 @@
-//! Micro-kernel with AMX tiles: 32 rows × 32 columns, four tiles of sums.
+//! Micro-kernels with AMX tiles: 32 rows × 32 columns, four tiles of sums, and what becomes of them.
 //!
-//! The intrinsics are not stable, so the instructions stand in inline assembly. Tiles are loaded from packed panels,
-//! where every row is one aligned cache line: unaligned rows would halve the rate.
+//! The intrinsics are not stable, so the instructions stand in inline assembly. Every row of a tile that is loaded is one
+//! aligned cache line: unaligned rows would halve the rate.
 
 use std::arch::asm;
 use std::arch::x86_64::{
@@ -85,23 +85,28 @@ fn self_test() -> bool {
                 pair(right(2 * word, lane), right(2 * word + 1, lane));
         }
     }
-    let mut c = [1.0f32; 32 * 32];
-    // SAFETY: the system granted tiles; the panels are packed and aligned, `c` is 32×32.
-    unsafe {
+    let mut sums = Sums::new();
+    // SAFETY: the system granted tiles; the panels are packed and aligned.
+    let sums = unsafe {
         let _tiles = TileConfig::load();
-        let out = Out {
-            c: c.as_mut_ptr(),
-            ldc: 32,
-            rows: 32,
-            cols: 32,
-            accumulate: true,
-        };
-        kernel(2, 32, a.0.as_ptr(), 512, b.0.as_ptr(), 512, out);
-    }
+        let (a, b) = (a.0.as_ptr(), b.0.as_ptr());
+        let pair = |run: *const u32| [run, run.wrapping_add(512)];
+        let ahead = &mut Ahead::default();
+        multiply(
+            Streamed::Neither,
+            2,
+            pair(a),
+            pair(b),
+            None,
+            sums.as_mut_ptr(),
+            ahead,
+        );
+        std::slice::from_raw_parts(sums.as_ptr(), 32 * 32)
+    };
     (0..32).all(|row| {
         (0..32).all(|col| {
             let want: f32 = (0..64).map(|k| left(row, k) * right(k, col)).sum();
-            c[row * 32 + col] == want + 1.0
+            sums[row * 32 + col] == want
         })
     })
 }
@@ -478,277 +483,5 @@ const fn mask16(count: usize) -> u16 {
         u16::MAX
     } else {
         (1 << count) - 1
-    }
-}
-
-/// One tile of `C`, 32 × 32 or what is left of it.
-///
-/// Sums start from `C` when accumulating, also at the edges, so that cutting `C` differently changes no bit.
-///
-/// # Safety
-/// As for [`super::block::multiply`], and a [`TileConfig`] is loaded on this thread.
-pub(super) unsafe fn kernel(
-    strips: usize,
-    words: usize,
-    a: *const u32,
-    a_stride: usize,
-    b: *const u32,
-    b_stride: usize,
-    out: Out,
-) {
-    // SAFETY: passed on.
-    unsafe { tile_of_c(multiply_tiles, strips, words, a, a_stride, b, b_stride, out) };
-}
-
-/// Multiplies 32×32 of `C` over so many tiles: [`multiply_tiles`] or its scalar twin.
-type MultiplyTiles = unsafe fn(usize, [*const u32; 2], [*const u32; 2], *mut f32, usize, bool);
-
-/// [`kernel`] with the instructions behind it as an argument.
-///
-/// # Safety
-/// As for [`kernel`], except that the tiles are needed only if `multiply` uses them.
-#[allow(clippy::too_many_arguments)]
-#[inline]
-unsafe fn tile_of_c(
-    multiply: MultiplyTiles,
-    strips: usize,
-    words: usize,
-    a: *const u32,
-    a_stride: usize,
-    b: *const u32,
-    b_stride: usize,
-    out: Out,
-) {
-    let whole = out.rows == 2 * STRIP && out.cols == 2 * STRIP;
-    let mut edge = [0.0f32; 4 * STRIP * STRIP];
-    let (target, ldc) = if whole {
-        (out.c, out.ldc)
-    } else {
-        (edge.as_mut_ptr(), 2 * STRIP)
-    };
-    let row = |i: usize| out.c.wrapping_add(i * out.ldc);
-    if !whole && out.accumulate {
-        for i in 0..out.rows {
-            // SAFETY: row `i` lies inside the tile.
-            unsafe {
-                std::ptr::copy_nonoverlapping(
-                    row(i),
-                    edge.as_mut_ptr().add(i * 2 * STRIP),
-                    out.cols,
-                )
-            };
-        }
-    }
-    // A missing second panel or strip is replaced by the first; its sums are not copied out.
-    let a1 = if out.rows > STRIP {
-        a.wrapping_add(a_stride)
-    } else {
-        a
-    };
-    let b1 = if strips > 1 {
-        b.wrapping_add(b_stride)
-    } else {
-        b
-    };
-    // SAFETY: `target` is a 32×32 block, the panels hold whole tiles.
-    unsafe {
-        multiply(
-            words.div_ceil(STRIP),
-            [a, a1],
-            [b, b1],
-            target,
-            ldc,
-            out.accumulate,
-        )
-    };
-    if !whole {
-        for i in 0..out.rows {
-            // SAFETY: row `i` lies inside the tile.
-            unsafe {
-                std::ptr::copy_nonoverlapping(edge.as_ptr().add(i * 2 * STRIP), row(i), out.cols)
-            };
-        }
-    }
-}
-
-/// `c (+)= a·b` for 32×32 of `c` over `tiles` tiles of 16 words.
-///
-/// # Safety
-/// Everything lies where it is said to; tiles are configured.
-#[inline]
-unsafe fn multiply_tiles(
-    tiles: usize,
-    a: [*const u32; 2],
-    b: [*const u32; 2],
-    c: *mut f32,
-    ldc: usize,
-    add: bool,
-) {
-    let (stride, below) = (ldc * 4, ldc * 64);
-    // SAFETY: the blocks are readable and writable as promised; tile registers are ours between two kernels.
-    unsafe {
-        if add {
-            asm!(
-                "tileloadd tmm0, [{c} + {stride}*1]",
-                "tileloadd tmm1, [{c} + {stride}*1 + 64]",
-                "tileloadd tmm2, [{d} + {stride}*1]",
-                "tileloadd tmm3, [{d} + {stride}*1 + 64]",
-                c = in(reg) c, d = in(reg) c.cast::<u8>().add(below), stride = in(reg) stride,
-                options(nostack, preserves_flags, readonly),
-            );
-        } else {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                options(nostack, preserves_flags, nomem)
-            );
-        }
-        if tiles > 0 {
-            asm!(
-                "2:",
-                "tileloadd tmm4, [{a0} + {line}*1]",
-                "tileloadd tmm6, [{b0} + {line}*1]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b1} + {line}*1]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{a1} + {line}*1]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "add {a0}, 1024",
-                "add {a1}, 1024",
-                "add {b0}, 1024",
-                "add {b1}, 1024",
-                "dec {tiles}",
-                "jnz 2b",
-                a0 = inout(reg) a[0] => _, a1 = inout(reg) a[1] => _,
-                b0 = inout(reg) b[0] => _, b1 = inout(reg) b[1] => _,
-                tiles = inout(reg) tiles => _, line = in(reg) 64usize,
-                options(nostack, readonly),
-            );
-        }
-        asm!(
-            "tilestored [{c} + {stride}*1], tmm0",
-            "tilestored [{c} + {stride}*1 + 64], tmm1",
-            "tilestored [{d} + {stride}*1], tmm2",
-            "tilestored [{d} + {stride}*1 + 64], tmm3",
-            c = in(reg) c, d = in(reg) c.cast::<u8>().add(below), stride = in(reg) stride,
-            options(nostack, preserves_flags),
-        );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cpu::gemm::engine::Engine;
-    use crate::cpu::gemm::pack::{lanes_len, pack_lanes, pack_rows, rows_len};
-    use crate::cpu::level::Level;
-    use crate::cpu::matrix::MatRef;
-    use crate::cpu::reference;
-    use crate::cpu::scratch::Scratch;
-
-    /// [`multiply_tiles`] in plain Rust, as the manual defines `tdpbf16ps`.
-    unsafe fn multiply_tiles_scalar(
-        tiles: usize,
-        a: [*const u32; 2],
-        b: [*const u32; 2],
-        c: *mut f32,
-        ldc: usize,
-        add: bool,
-    ) {
-        let halves = |word: u32| {
-            [
-                f32::from_bits(word << 16),
-                f32::from_bits(word & 0xffff_0000),
-            ]
-        };
-        for (row, col) in (0..32).flat_map(|row| (0..32).map(move |col| (row, col))) {
-            // SAFETY: the test hands over packed operands and a 32×32 target.
-            unsafe {
-                let target = c.add(row * ldc + col);
-                let mut sum = if add { *target } else { 0.0 };
-                for (tile, k) in (0..tiles).flat_map(|tile| (0..16).map(move |k| (tile, k))) {
-                    let left = halves(*a[row / 16].add(tile * 256 + row % 16 * 16 + k));
-                    let right = halves(*b[col / 16].add(tile * 256 + k * 16 + col % 16));
-                    sum += left[0] * right[0] + left[1] * right[1];
-                }
-                *target = sum;
-            }
-        }
-    }
-
-    /// Packing for AMX needs only AVX-512 with BF16, so layout and edges are tested where tiles are missing.
-    #[test]
-    fn layout_and_edges_are_right_with_scalar_tiles() {
-        if !Level::Avx512Bf16.is_available() {
-            eprintln!("amx layout: SKIPPED on this machine: avx512bf16");
-            return;
-        }
-        let engine = Engine::AmxBf16;
-        for (m, k, n) in [
-            (1, 1, 1),
-            (16, 32, 16),
-            (17, 33, 31),
-            (32, 64, 32),
-            (70, 100, 50),
-        ] {
-            let (a, b) = (reference::noise(m * k, 1), reference::noise(k * n, 2));
-            let (a, b) = (MatRef::new(&a, m, k), MatRef::new(&b, k, n));
-            let want = reference::gemm(a, b);
-            let mut left = Scratch::take(rows_len(engine, m, k));
-            let mut right = Scratch::take(lanes_len(engine, n, k));
-            let words = engine.padded_words(k);
-            let mut c = vec![1.0f32; m * n];
-            // SAFETY: the scratch has the lengths that packing asks for, and each tile lies inside `c`.
-            unsafe {
-                pack_rows(engine, &a, 0, m, 0, k, left.as_mut_ptr());
-                pack_lanes(
-                    engine,
-                    &b.t(),
-                    0,
-                    n,
-                    0,
-                    k,
-                    right.as_mut_ptr(),
-                    words * STRIP,
-                );
-                for (row, col) in (0..m)
-                    .step_by(32)
-                    .flat_map(|row| (0..n).step_by(32).map(move |col| (row, col)))
-                {
-                    let out = Out {
-                        c: c.as_mut_ptr(),
-                        ldc: n,
-                        rows: m,
-                        cols: n,
-                        accumulate: true,
-                    };
-                    let out = out.part(row, col, 32, 32);
-                    let a = left.as_ptr().add(row * words);
-                    let b = right.as_ptr().add(col * words);
-                    let strips = out.cols.div_ceil(STRIP);
-                    let (a_stride, b_stride) = (16 * words, words * STRIP);
-                    tile_of_c(
-                        multiply_tiles_scalar,
-                        strips,
-                        engine.words(k),
-                        a,
-                        a_stride,
-                        b,
-                        b_stride,
-                        out,
-                    );
-                }
-            }
-            for (got, want) in c.iter().zip(&want) {
-                // Each product of bf16 inputs is off by up to 2⁻⁸, and most of it cancels.
-                assert!(
-                    (f64::from(*got) - want - 1.0).abs() < 1e-2 * (k as f64).sqrt(),
-                    "{m}×{k}×{n}"
-                );
-            }
-        }
     }
 }

@@ -59,24 +59,14 @@ pub(crate) unsafe fn multiply(
     mut after: impl FnMut(Out, usize, usize),
 ) {
     let panel_rows = engine.tile_rows();
-    let row_step = if engine == Engine::AmxBf16 {
-        2 * panel_rows
-    } else {
-        panel_rows
-    };
     let strips = out.cols.div_ceil(STRIP);
-    #[cfg(target_arch = "x86_64")]
-    let _tiles = (engine == Engine::AmxBf16).then(|| {
-        // SAFETY: the machine has the engine.
-        unsafe { super::amx::TileConfig::load() }
-    });
     let mut strip = 0;
     while strip < strips {
         let count = group(engine.strips(), strips - strip);
         let b_strips = b.ptr.wrapping_add(strip * b.stride);
         let mut row = 0;
         while row < out.rows {
-            let tile = out.part(row, strip * STRIP, row_step, count * STRIP);
+            let tile = out.part(row, strip * STRIP, panel_rows, count * STRIP);
             let a_panel = a.ptr.wrapping_add(row / panel_rows * a.stride);
             // SAFETY: the panels and strips exist and the tile lies inside `out`; the machine has the engine.
             unsafe {
@@ -93,15 +83,13 @@ pub(crate) unsafe fn multiply(
                         super::avx512::kernel_bf16(count, words, a_panel, b_strips, b.stride, tile)
                     }
                     #[cfg(target_arch = "x86_64")]
-                    Engine::AmxBf16 => super::amx::kernel(
-                        count, words, a_panel, a.stride, b_strips, b.stride, tile,
-                    ),
+                    Engine::AmxBf16 => unreachable!("tile registers have products of their own"),
                     #[cfg(not(target_arch = "x86_64"))]
                     _ => unreachable!("engines of another architecture are never chosen"),
                 }
             }
             after(tile, row, strip * STRIP);
-            row += row_step;
+            row += panel_rows;
         }
         strip += count;
     }

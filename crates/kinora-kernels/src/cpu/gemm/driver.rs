@@ -40,7 +40,6 @@ impl Cut {
         let threads = rayon::current_num_threads();
         // Whole tiles, and at 512 bits whole packing chunks of 16.
         let (step, group) = match engine {
-            Engine::AmxBf16 => (32, 32),
             Engine::Avx512 | Engine::Avx512Bf16 => (16, 48),
             _ => (engine.tile_rows(), 48),
         };
@@ -164,9 +163,6 @@ pub(crate) fn product_of_columns(
         .div_ceil(steps)
         .next_multiple_of(STRIP * engine.per_word());
 
-    // Measured at 256 bits alone; wider levels pack in chunks of their own.
-    let is_256_bits = !matches!(engine, Engine::AmxBf16 | Engine::Avx512Bf16);
-
     for_each(cut.row_blocks * cut.col_blocks, cost, |task| {
         let (row0, col0) = (
             task / cut.col_blocks * cut.rows,
@@ -174,7 +170,7 @@ pub(crate) fn product_of_columns(
         );
         let (rows, cols) = (cut.rows.min(m - row0), cut.cols.min(n - col0));
         let panels = rows.next_multiple_of(engine.tile_rows());
-        let keeps = is_256_bits
+        let keeps = !engine.is_bf16()
             && steps > 1
             && rows * cols > KEPT_OUTPUTS
             && panels * engine.padded_words(k) <= KEPT_WORDS;

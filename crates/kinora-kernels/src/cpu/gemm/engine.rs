@@ -82,7 +82,6 @@ impl Engine {
     /// Words along the summed axis between two visits of a tile of `C`.
     pub(crate) const fn depth(self) -> usize {
         match self {
-            Self::AmxBf16 => 512,
             // A strip of B and a panel of A then just fill a first-level cache of 32 KiB: a tenth faster than 256 on an AMD EPYC.
             Self::Avx2 => 384,
             Self::Avx512 => 384,

@@ -2,7 +2,8 @@
 //!
 //! Both operands are packed into 16-word strips (a word is an f32, or two bf16 neighbours along the summed axis), so
 //! any strides cost the same and a transposed operand is never materialised. `B` is packed once and shared by the
-//! threads; `A` is packed by each task into its own scratch while it is hot. Each element of `C` is summed in one
+//! threads; `A` is packed by each task into its own scratch while it is hot. Tile registers have a plan of their own
+//! (`amx_product`). Each element of `C` is summed in one
 //! fixed order, whatever the tiling or the number of threads.
 
 #[cfg(target_arch = "x86_64")]

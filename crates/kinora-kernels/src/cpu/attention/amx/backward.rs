@@ -437,11 +437,12 @@ impl Turned {
                     store_row(words.wrapping_add(half + at), ds[0], ds[1]);
                 }
             }
-            for side in 0..2 {
+            let [first, second] = ds;
+            for (side, (first, second)) in first.into_iter().zip(second).enumerate() {
                 let strip = (col / STRIP + side) * (self.keys / 2 * STRIP);
                 let at = 2 * half + strip + (row + key) / 2 * STRIP;
                 // SAFETY: the pair of rows lies inside the strip.
-                unsafe { store_pairs(words.wrapping_add(at), ds[0][side], ds[1][side]) };
+                unsafe { store_pairs(words.wrapping_add(at), first, second) };
             }
         }
     }

@@ -20,10 +20,12 @@ use crate::cpu::scratch::Scratch;
 const QUERIES: usize = 128;
 /// Keys of a segment: it lies in the second-level cache, and so do the probabilities of 32 queries.
 const KEYS: usize = 1536;
+/// Steps of 32 keys between two visits of a block of outputs.
+const PIECE: usize = 8;
 /// Scores to base 2 whose powers and their sums are far from the limits of f32: the softmax needs no largest score.
 const BOUND: f32 = 60.0;
 
-/// [`super::super::attention_forward`] where no axis is empty and `scale` is above 0. The machine has tile registers.
+/// [`super::super::attention_forward`] where no axis is empty. The machine has tile registers.
 #[allow(clippy::too_many_arguments)]
 pub(in super::super) fn forward(
     shape: AttentionShape,
@@ -258,7 +260,8 @@ impl Queries<'_> {
                     bias: self.bias.as_ptr(),
                     lines,
                 };
-                let reach = longest_row(&q, first + row, lines) * self.longest_key * self.scale;
+                let reach =
+                    longest_row(&q, first + row, lines) * self.longest_key * self.scale.abs();
                 let p = packed_p.as_mut_ptr();
                 // SAFETY: operands are packed, probabilities have room for a segment, and the machine has the features.
                 unsafe {
@@ -301,22 +304,21 @@ impl Queries<'_> {
             ptr: self.packed_v.ptr.wrapping_add(key / 2 * STRIP),
             stride: self.packed_v.stride,
         };
-        for dim in (0..self.head_dim).step_by(TILE) {
-            let to = waiting.wrapping_add(dim / TILE * BLOCK);
-            let start = (key > 0).then_some(to.cast_const());
-            let (a, b) = (panels.pair(0, lines), values.pair(dim, self.head_dim));
-            // SAFETY: operands are packed for whole tiles, and the sums have room.
-            unsafe {
-                multiply(
-                    Streamed::Neither,
-                    steps,
-                    a,
-                    b,
-                    start,
-                    to,
-                    &mut Ahead::default(),
-                )
-            };
+        // A piece of the probabilities stays in the first-level cache while the values of all channels pass by.
+        for first in (0..steps).step_by(PIECE) {
+            let at = first * STRIP * STRIP;
+            let count = PIECE.min(steps - first);
+            for dim in (0..self.head_dim).step_by(TILE) {
+                let to = waiting.wrapping_add(dim / TILE * BLOCK);
+                let start = (key + first > 0).then_some(to.cast_const());
+                let a = panels.pair(0, lines).map(|panel| panel.wrapping_add(at));
+                let b = values
+                    .pair(dim, self.head_dim)
+                    .map(|strip| strip.wrapping_add(at));
+                let ahead = &mut Ahead::default();
+                // SAFETY: operands are packed for whole tiles, and the sums have room.
+                unsafe { multiply(Streamed::Neither, count, a, b, start, to, ahead) };
+            }
         }
     }
 }
