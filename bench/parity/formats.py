@@ -14,7 +14,9 @@ from safetensors.numpy import save_file
 ROOT = pathlib.Path(__file__).parents[2] / "crates/kinora-models/tests/data/wan"
 
 # Where the half-precision scales of a block stand; all other bytes may be anything.
-SCALES = dict(Q4_0=[0], Q4_1=[0, 2], Q5_0=[0], Q5_1=[0, 2], Q8_0=[0], Q4_K=[0, 2], Q5_K=[0, 2], Q6_K=[208])
+SCALES = dict(
+    Q4_0=[0], Q4_1=[0, 2], Q5_0=[0], Q5_1=[0, 2], Q8_0=[0], Q4_K=[0, 2], Q5_K=[0, 2], Q6_K=[208], Q2_K=[80, 82], Q3_K=[108],
+)  # fmt: skip
 
 
 def blocks(folder):

@@ -354,6 +354,9 @@ fn clips_are_continued_with_what_a_model_sees() {
     let extended = laid("wan-i2v", &before, 7, &[]).unwrap();
     assert_eq!(red(&extended.beside), [(0, 29)]);
     assert_eq!((extended.made_from, extended.frames), (1, 8));
+    let extended = laid("wan-ti2v", &before, 8, &[]).unwrap();
+    assert!(extended.beside.is_empty());
+    assert_eq!((extended.made_from, extended.frames), (1, 9));
     let joined = laid("wan-flf2v", &before, 6, &after).unwrap();
     assert_eq!(red(&joined.beside), [(0, 29), (7, 100), (8, 101)]);
     assert_eq!(joined.seams.keys().copied().collect::<Vec<_>>(), [0, 7]);

@@ -146,8 +146,8 @@ pub(crate) fn wan(path: &Path, parts: &PartArgs) -> Result<Folder> {
         .and_then(|folder| folder.with_adapters(parts.adapters()));
     opened.map_err(|error| match error {
         error @ kinora_models::Error::Parts { .. } => anyhow::Error::new(error).context(format!(
-            "cannot use the model {}: name its parts with --text-encoder FILE, --vae FILE, --tokenizer FILE, and \
-             --low-noise FILE where there are two experts",
+            "cannot use the model {}: name its parts with --text-encoder FILE, --vae FILE, --tokenizer FILE, \
+             --image-encoder FILE where it sees pictures, and --low-noise FILE where there are two experts",
             path.display()
         )),
         error => anyhow::Error::new(error).context(format!("cannot use the model {}", path.display())),

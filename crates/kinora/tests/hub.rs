@@ -410,14 +410,14 @@ fn refusals_say_what_to_do() {
 #[test]
 fn models_that_cannot_be_run_are_refused_before_their_weights_come() {
     let mut files = files();
-    let index = r#"{"_class_name": "WanImageToVideoPipeline"}"#;
+    let index = r#"{"_class_name": "WanAnimatePipeline"}"#;
     files.insert("model_index.json".into(), index.into());
     let home = tempdir().unwrap();
     let hub = Hub::start(files.clone(), Mood::Good);
     pull(&home, &hub)
         .assert()
         .failure()
-        .stderr(contains("Kinora does not run yet"));
+        .stderr(contains("no pipeline of Wan that Kinora runs"));
     assert_eq!(hub.asked("safetensors"), 0);
 
     files.remove("model_index.json");

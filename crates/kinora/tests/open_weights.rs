@@ -389,6 +389,58 @@ fn given_pictures_are_animated() {
     }
 }
 
+#[test]
+fn the_image_encoder_is_found_like_other_parts() {
+    let home = tempdir().unwrap();
+    pictures(&home);
+    let first = ["a fox", "--seconds", "0.3", "--image", "first.png"];
+    let whole = clip(&home, "generate", "wan-i2v", &first);
+    fs::remove_dir_all(home.path().join("made")).unwrap();
+    let parts = home.path().join("parts");
+    copy(&golden().join("../wan-i2v"), &parts);
+    fs::remove_file(parts.join("model_index.json")).unwrap();
+    let found = clip(&home, "generate", &parts.display().to_string(), &first);
+    assert!(found == whole);
+
+    let eyes = home.path().join("elsewhere");
+    fs::rename(parts.join("image_encoder"), &eyes).unwrap();
+    let lacking = [
+        "generate",
+        "a fox",
+        "--image",
+        "first.png",
+        "--model",
+        "./parts",
+    ];
+    kinora(&home).args(lacking).assert().code(1).stderr(
+        contains("image encoder (CLIP ViT-H): none that fits").and(contains("--image-encoder")),
+    );
+    fs::remove_dir_all(home.path().join("made")).unwrap();
+    let named = [&first[..], &["--image-encoder", "elsewhere"]].concat();
+    let named = clip(&home, "generate", &parts.display().to_string(), &named);
+    assert!(named == whole);
+    kinora(&home)
+        .args([
+            "generate",
+            "a fox",
+            "--vae",
+            "parts/vae",
+            "--text-encoder",
+            "parts/text_encoder",
+        ])
+        .args([
+            "--tokenizer",
+            "parts/tokenizer",
+            "--image-encoder",
+            "elsewhere",
+            "--model",
+        ])
+        .arg(golden().join("transformer"))
+        .assert()
+        .code(1)
+        .stderr(contains("sees no pictures"));
+}
+
 #[cfg(unix)]
 #[test]
 fn a_run_that_was_killed_while_it_denoised_goes_on_there_and_gives_the_same_file() {
@@ -843,6 +895,27 @@ fn a_whole_model_is_converted_into_a_folder() {
     names.retain(|name| name.starts_with("small") || name.starts_with("whole"));
     names.sort();
     assert_eq!(names, ["small", "whole"]);
+}
+
+#[test]
+fn models_that_see_pictures_are_converted_with_all_parts() {
+    let home = tempdir().unwrap();
+    pictures(&home);
+    // Guidance would make the rounding of random weights several times as large.
+    let options = "--seconds 0.3 --image first.png --guidance 1";
+    let first: Vec<&str> = std::iter::once("a fox").chain(options.split(' ')).collect();
+    for name in ["wan-i2v", "wan-vace"] {
+        copy(&golden().join("..").join(name), &home.path().join(name));
+        let made = clip(&home, "generate", name, &first);
+        fs::remove_dir_all(home.path().join("made")).unwrap();
+        let (from, to) = (format!("./{name}"), format!("{name}-bf16"));
+        convert(&home, &[&from, &to, "--dtype", "bf16"]).success();
+        let whole = home.path().join(&to).display().to_string();
+        let again = clip(&home, "generate", &whole, &first);
+        fs::remove_dir_all(home.path().join("made")).unwrap();
+        let distances = made.iter().zip(&again).map(|(a, b)| distance(a, b));
+        assert!(distances.fold(0.0, f64::max) < 8.0, "{name}");
+    }
 }
 
 #[test]

@@ -66,7 +66,7 @@ pub struct WanModel {
 
 impl WanModel {
     /// Opens a folder; weights are read when they are needed. `name` is shown to people. Products of the text encoder
-    /// and the transformer are made in `precision`, those of the autoencoder in f32, as upstream advises.
+    /// and the transformer are made in `precision`, those of autoencoder and image encoder in f32, as upstream advises.
     pub fn new(folder: Folder, name: &str, device: &Device, precision: Precision) -> Self {
         let temporal_stride = folder.autoencoder.temporal_stride();
         let description = Description {
@@ -150,7 +150,8 @@ impl WanModel {
         };
         let mut large = lock(&self.large);
         *large = None;
-        let encoder = ImageEncoder::load(path, &self.device, self.precision)?;
+        // In f32, as upstream advises.
+        let encoder = ImageEncoder::load(path, &self.device, Precision::F32)?;
         let size = encoder.config().image_size;
         *large = Some(Large::Image(Box::new(encoder)));
         let Some(Large::Image(encoder)) = &*large else {

@@ -17,6 +17,8 @@ use crate::{interrupt, output};
 
 /// What a whole model holds beside its networks.
 const BESIDE: [&str; 3] = ["model_index.json", "scheduler", "tokenizer"];
+/// What those that see pictures hold too.
+const EYES: &str = "image_processor";
 
 /// A network to be written.
 struct Job {
@@ -170,12 +172,15 @@ fn whole(
     for name in BESIDE {
         copy(&from.join(name), &to.join(name))?;
     }
+    if from.join(EYES).is_dir() {
+        copy(&from.join(EYES), &to.join(EYES))?;
+    }
     let mut jobs = Vec::new();
     for part in &model.parts {
         let (name, folder) = (part.name, to.join(part.name));
         let (checkpoint, stem) = match name {
-            "vae" => {
-                // Small, and kernels are rounded where they are used.
+            "vae" | "image_encoder" => {
+                // Small, and run in f32.
                 copy(&part.path, &folder)?;
                 continue;
             }

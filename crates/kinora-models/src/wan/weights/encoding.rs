@@ -33,6 +33,10 @@ pub enum Encoding {
     Q5_1,
     /// 32 numbers of 8 bits with a scale.
     Q8_0,
+    /// 256 numbers of 2 bits; scales and minima of 4 bits for each 16.
+    Q2K,
+    /// 256 numbers of 3 bits; scales of 6 bits for each 16.
+    Q3K,
     /// 256 numbers of 4 bits; scales and minima of 6 bits for each 32.
     Q4K,
     /// 256 numbers of 5 bits; scales and minima of 6 bits for each 32.
@@ -43,7 +47,7 @@ pub enum Encoding {
 
 impl Encoding {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::F32,
         Self::F16,
         Self::Bf16,
@@ -55,6 +59,8 @@ impl Encoding {
         Self::Q5_0,
         Self::Q5_1,
         Self::Q8_0,
+        Self::Q2K,
+        Self::Q3K,
         Self::Q4K,
         Self::Q5K,
         Self::Q6K,
@@ -77,6 +83,8 @@ impl Encoding {
             Self::Q5_0 => "Q5_0",
             Self::Q5_1 => "Q5_1",
             Self::Q8_0 => "Q8_0",
+            Self::Q2K => "Q2_K",
+            Self::Q3K => "Q3_K",
             Self::Q4K => "Q4_K",
             Self::Q5K => "Q5_K",
             Self::Q6K => "Q6_K",
@@ -88,7 +96,7 @@ impl Encoding {
         match self {
             Self::F32 | Self::F16 | Self::Bf16 | Self::F8E4M3 | Self::F8E5M2 | Self::I8 => 1,
             Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::Q8_0 => 32,
-            Self::Q4K | Self::Q5K | Self::Q6K => Self::LONGEST_BLOCK,
+            Self::Q2K | Self::Q3K | Self::Q4K | Self::Q5K | Self::Q6K => Self::LONGEST_BLOCK,
         }
     }
 
@@ -103,6 +111,8 @@ impl Encoding {
             Self::Q5_0 => 2 + 4 + 16,
             Self::Q5_1 => 4 + 4 + 16,
             Self::Q8_0 => 2 + 32,
+            Self::Q2K => 16 + 64 + 4,
+            Self::Q3K => 32 + 64 + 12 + 2,
             Self::Q4K => 4 + 12 + 128,
             Self::Q5K => 4 + 12 + 32 + 128,
             Self::Q6K => 128 + 64 + 16 + 2,
@@ -152,6 +162,8 @@ impl Encoding {
             Self::Q5_0 => blocks_of(bytes, out, blocks::q5_0),
             Self::Q5_1 => blocks_of(bytes, out, blocks::q5_1),
             Self::Q8_0 => blocks_of(bytes, out, blocks::q8_0),
+            Self::Q2K => blocks_of(bytes, out, super_blocks::q2_k),
+            Self::Q3K => blocks_of(bytes, out, super_blocks::q3_k),
             Self::Q4K => blocks_of(bytes, out, super_blocks::q4_k),
             Self::Q5K => blocks_of(bytes, out, super_blocks::q5_k),
             Self::Q6K => blocks_of(bytes, out, super_blocks::q6_k),

@@ -21,6 +21,45 @@ fn scale_and_least(scales: &[u8], i: usize) -> (f32, f32) {
     (f32::from(scale), f32::from(least))
 }
 
+/// Two bits of number `i` of a group of 16: of each 128 numbers they lie in 32 bytes, group by group.
+fn two_bits(low: &[u8], group: usize, i: usize) -> u8 {
+    let (part, within) = (group / 8, group % 8);
+    (low[32 * part + 16 * (within % 2) + i] >> (2 * (within / 2))) & 3
+}
+
+pub(super) fn q2_k(block: &[u8; 84], out: &mut [f32; LEN]) {
+    let (scales, rest) = block.split_at(16);
+    let (low, head) = rest.split_at(64);
+    let scale = half([head[0], head[1]]);
+    let least = half([head[2], head[3]]);
+    for (group, out) in out.chunks_exact_mut(16).enumerate() {
+        let own_scale = scale * f32::from(scales[group] & 15);
+        let own_least = least * f32::from(scales[group] >> 4);
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = own_scale * f32::from(two_bits(low, group, i)) - own_least;
+        }
+    }
+}
+
+pub(super) fn q3_k(block: &[u8; 110], out: &mut [f32; LEN]) {
+    let (high, rest) = block.split_at(32);
+    let (low, rest) = rest.split_at(64);
+    let (scales, scale) = rest.split_at(SCALES);
+    let scale = half([scale[0], scale[1]]);
+    for (group, out) in out.chunks_exact_mut(16).enumerate() {
+        // The lower four bits of two groups share a byte, the upper two of four groups another.
+        let bits = (scales[group % 8] >> (4 * (group / 8))) & 15;
+        let upper = (scales[8 + group % 4] >> (2 * (group / 4))) & 3;
+        let own_scale = scale * f32::from((bits | (upper << 4)).cast_signed() - 32);
+        for (i, out) in out.iter_mut().enumerate() {
+            // A third bit that is not set takes 4 away.
+            let third = (high[16 * (group % 2) + i] >> (group / 2)) & 1;
+            let q = (two_bits(low, group, i) | (third << 2)).cast_signed() - 4;
+            *out = own_scale * f32::from(q);
+        }
+    }
+}
+
 pub(super) fn q4_k(block: &[u8; 144], out: &mut [f32; LEN]) {
     let (head, low) = block.split_at(4 + SCALES);
     q4_or_q5(head, low, |_, _| 0, out);
