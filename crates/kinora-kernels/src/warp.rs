@@ -44,8 +44,7 @@ fn composed(x: Tensor<5>, flow: Tensor<5>) -> Tensor<5> {
     };
     let (left, right, across) = along(0, width, 1);
     let (upper, lower, down) = along(1, height, width);
-    let picture = Tensor::<1, Int>::arange(0..pixels as i64, &device)
-        / (height * width) as i64
+    let picture = Tensor::<1, Int>::arange(0..pixels as i64, &device) / (height * width) as i64
         * (height * width) as i64;
     let rows = x.reshape([pixels, channels]);
     let pixel = |row: &Tensor<1, Int>, column: &Tensor<1, Int>| {

@@ -48,7 +48,9 @@ fn lost(seen: &Frame, before: &Frame) -> f64 {
             let levels = places.map(|at| {
                 let there = pixel(before, at);
                 let channels = here.iter().zip(there);
-                channels.map(|(&a, b)| u32::from(a.abs_diff(b))).sum::<u32>()
+                channels
+                    .map(|(&a, b)| u32::from(a.abs_diff(b)))
+                    .sum::<u32>()
             });
             sum += u64::from(levels.min().unwrap_or(0));
         }
@@ -78,7 +80,10 @@ mod tests {
     #[test]
     fn what_moves_is_no_cut() {
         for moved in [0, 3, 10] {
-            assert!(!is_cut(&field(0, DAY), &field(moved, DAY)).unwrap(), "{moved}");
+            assert!(
+                !is_cut(&field(0, DAY), &field(moved, DAY)).unwrap(),
+                "{moved}"
+            );
         }
         let lighter = DAY.map(|colour| colour.map(|level| level + 10));
         assert!(!is_cut(&field(0, DAY), &field(2, lighter)).unwrap());
@@ -87,9 +92,7 @@ mod tests {
     #[test]
     fn another_picture_is_one() {
         assert!(is_cut(&field(0, DAY), &field(0, NIGHT)).unwrap());
-        let upside_down = Frame::from_fn(176, 96, |x, y| {
-            field(0, DAY).pixel(x, 95 - y).unwrap()
-        });
+        let upside_down = Frame::from_fn(176, 96, |x, y| field(0, DAY).pixel(x, 95 - y).unwrap());
         // The same colours elsewhere: the field lies on its side.
         let grey = Frame::filled(176, 96, [128; 3]).unwrap();
         assert!(is_cut(&upside_down.unwrap(), &grey).unwrap());

@@ -32,7 +32,10 @@ impl Rates {
         let rate = |fps: FrameRate| (u128::from(fps.numerator()), u128::from(fps.denominator()));
         let ((from_n, from_d), (to_n, to_d)) = (rate(self.model), rate(self.file));
         let (whole, part) = (to_n * from_d, u128::from(index) * to_d * from_n);
-        ((part / whole) as usize, (part % whole) as f32 / whole as f32)
+        (
+            (part / whole) as usize,
+            (part % whole) as f32 / whole as f32,
+        )
     }
 
     /// Which frame of the model stands at frame `index` of the file: the one that is seen at the middle of its time,
@@ -62,10 +65,22 @@ mod tests {
         let times = |fps: &str| -> Vec<(usize, f32)> {
             (0..5).map(|index| rates(fps).model_time(index)).collect()
         };
-        assert_eq!(times("12"), [(0, 0.0), (1, 0.0), (2, 0.0), (3, 0.0), (4, 0.0)]);
-        assert_eq!(times("24"), [(0, 0.0), (0, 0.5), (1, 0.0), (1, 0.5), (2, 0.0)]);
-        assert_eq!(times("30"), [(0, 0.0), (0, 0.4), (0, 0.8), (1, 0.2), (1, 0.6)]);
-        assert_eq!(times("8"), [(0, 0.0), (1, 0.5), (3, 0.0), (4, 0.5), (6, 0.0)]);
+        assert_eq!(
+            times("12"),
+            [(0, 0.0), (1, 0.0), (2, 0.0), (3, 0.0), (4, 0.0)]
+        );
+        assert_eq!(
+            times("24"),
+            [(0, 0.0), (0, 0.5), (1, 0.0), (1, 0.5), (2, 0.0)]
+        );
+        assert_eq!(
+            times("30"),
+            [(0, 0.0), (0, 0.4), (0, 0.8), (1, 0.2), (1, 0.6)]
+        );
+        assert_eq!(
+            times("8"),
+            [(0, 0.0), (1, 0.5), (3, 0.0), (4, 0.5), (6, 0.0)]
+        );
     }
 
     fn model_frames(frames: usize, fps: &str) -> Vec<usize> {

@@ -75,13 +75,7 @@ pub struct Reel {
 
 impl Reel {
     /// A clip of these pieces. Made ones follow one another in the order of the model's frames.
-    pub fn new(
-        size: [u32; 2],
-        rates: Rates,
-        fit: Fit,
-        finish: Finish,
-        pieces: Vec<Piece>,
-    ) -> Self {
+    pub fn new(size: [u32; 2], rates: Rates, fit: Fit, finish: Finish, pieces: Vec<Piece>) -> Self {
         Self {
             size,
             rates,
@@ -363,7 +357,8 @@ mod tests {
             Ok(())
         };
         for place in 0..20 {
-            reel.push(place, &level(10 * place as u8), &mut take).unwrap();
+            reel.push(place, &level(10 * place as u8), &mut take)
+                .unwrap();
         }
         reel.finish(&mut take).unwrap();
         assert_eq!(shown.len() as u64, total);

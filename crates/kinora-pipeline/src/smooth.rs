@@ -88,7 +88,11 @@ impl<'a, I: Iterator<Item = MediaResult<TimedFrame>>> Smooth<'a, I> {
             return Ok(Vec::new());
         };
         let step = |after: &TimedFrame| after.time_secs - before.time_secs;
-        let Some(after) = self.after.as_ref().filter(|after| step(after) <= LONGEST_SECS) else {
+        let Some(after) = self
+            .after
+            .as_ref()
+            .filter(|after| step(after) <= LONGEST_SECS)
+        else {
             return Ok(vec![before.frame.clone(); due.len()]);
         };
         let on_time = due
@@ -160,7 +164,9 @@ mod tests {
 
     /// Frames at 10 frames/s whose levels are 10 apart.
     fn steady(count: usize) -> Vec<(f64, f64, u8)> {
-        (0..count).map(|i| (i as f64 * 0.1, 0.1, 100 + 10 * i as u8)).collect()
+        (0..count)
+            .map(|i| (i as f64 * 0.1, 0.1, 100 + 10 * i as u8))
+            .collect()
     }
 
     #[test]

@@ -28,7 +28,8 @@ pub mod transformer;
 pub mod upscaler;
 
 pub use config::{
-    AutoencoderRun, ClassifierRun, DirectorRun, InterpolatorRun, RunConfig, TransformerRun, UpscalerRun,
+    AutoencoderRun, ClassifierRun, DirectorRun, InterpolatorRun, RunConfig, TransformerRun,
+    UpscalerRun,
 };
 pub use corpus::{ClipBatch, Corpus, Shape};
 pub use error::Error;

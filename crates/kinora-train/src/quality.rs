@@ -39,4 +39,3 @@ pub(crate) fn mean_ssim(a: Tensor<5>, b: Tensor<5>) -> f32 {
     let below = (mean_a.square() + mean_b.square() + c1) * (var_a + var_b + c2);
     (above / below).mean().into_scalar::<f32>()
 }
-

@@ -91,7 +91,8 @@ fn both_verbs_have_examples() {
 fn a_larger_clip_shows_the_same_in_all_frames() {
     let folder = tempdir().unwrap();
     clip(&folder, "sun.gif", &days(3));
-    let made = told(kinora(&folder).args(["upscale", "sun.gif", "--size", "480x288", "-o", "large/"]));
+    let made =
+        told(kinora(&folder).args(["upscale", "sun.gif", "--size", "480x288", "-o", "large/"]));
     assert_eq!(
         (&made["frames"], &made["fps"], &made["size"][0]),
         (&3.into(), &10.into(), &480.into())
@@ -101,22 +102,43 @@ fn a_larger_clip_shows_the_same_in_all_frames() {
     for (large, given) in large.iter().zip(days(3)) {
         assert_eq!(large.size(), (480, 288));
         let small = resize(large, SIZE[0], SIZE[1]).unwrap();
-        assert!(difference(&small, &given) < 3.0, "{}", difference(&small, &given));
+        assert!(
+            difference(&small, &given) < 3.0,
+            "{}",
+            difference(&small, &given)
+        );
     }
     // The same, and under the name that nobody gave.
-    kinora(&folder).args(["upscale", "sun.gif", "--size", "480x288"]).assert().success();
+    kinora(&folder)
+        .args(["upscale", "sun.gif", "--size", "480x288"])
+        .assert()
+        .success();
     let first = fs::read(folder.path().join("sun-upscaled.gif")).unwrap();
     let again = ["upscale", "sun.gif", "--size", "480x288"];
-    kinora(&folder).args(again).assert().failure().stderr(contains("exists"));
-    kinora(&folder).args(again).arg("--force").assert().success();
-    assert_eq!(fs::read(folder.path().join("sun-upscaled.gif")).unwrap(), first);
+    kinora(&folder)
+        .args(again)
+        .assert()
+        .failure()
+        .stderr(contains("exists"));
+    kinora(&folder)
+        .args(again)
+        .arg("--force")
+        .assert()
+        .success();
+    assert_eq!(
+        fs::read(folder.path().join("sun-upscaled.gif")).unwrap(),
+        first
+    );
 }
 
 #[test]
 fn a_picture_grows_too() {
     let folder = tempdir().unwrap();
     write_picture(folder.path().join("sun.jpg"), &day(0, [61, 45]), false).unwrap();
-    kinora(&folder).args(["upscale", "sun.jpg"]).assert().success();
+    kinora(&folder)
+        .args(["upscale", "sun.jpg"])
+        .assert()
+        .success();
     let seen = probe(folder.path().join("sun-upscaled.png")).unwrap();
     // The odd column is cut off, and 44 rows become 1080.
     assert_eq!((seen.width, seen.height), (1472, 1080));
@@ -126,7 +148,8 @@ fn a_picture_grows_too() {
 fn given_frames_stay_between_those_that_are_made() {
     let folder = tempdir().unwrap();
     clip(&folder, "sun.gif", &days(4));
-    let made = told(kinora(&folder).args(["interpolate", "sun.gif", "--fps", "30", "-o", "smooth/"]));
+    let made =
+        told(kinora(&folder).args(["interpolate", "sun.gif", "--fps", "30", "-o", "smooth/"]));
     assert_eq!((&made["frames"], &made["fps"]), (&12.into(), &30.into()));
     let (given, smooth) = (days(4), pictures(&folder, "smooth"));
     for (index, given) in given.iter().enumerate() {
@@ -138,7 +161,10 @@ fn given_frames_stay_between_those_that_are_made() {
         let far = difference(between, &given[0]).max(difference(between, &given[1]));
         assert!(far < apart, "{far} of {apart}");
     }
-    kinora(&folder).args(["interpolate", "sun.gif"]).assert().success();
+    kinora(&folder)
+        .args(["interpolate", "sun.gif"])
+        .assert()
+        .success();
     let seen = probe(folder.path().join("sun-60fps.mp4")).unwrap();
     assert_eq!((seen.frames, seen.duration_secs), (24, 0.4));
 }
@@ -147,7 +173,8 @@ fn given_frames_stay_between_those_that_are_made() {
 fn nothing_is_made_across_a_cut() {
     let folder = tempdir().unwrap();
     let film = [day(0, SIZE), day(1, SIZE), night(SIZE), night(SIZE)];
-    clip(&folder, "film.gif", &film);
+    // As a GIF holds them.
+    let film = frames(clip(&folder, "film.gif", &film));
     let verb = ["interpolate", "film.gif", "--fps", "20", "-o", "smooth/"];
     kinora(&folder).args(verb).assert().success();
     let smooth = pictures(&folder, "smooth");
@@ -193,11 +220,20 @@ fn what_cannot_be_done_is_refused_and_nothing_is_left() {
         (&["interpolate", "sun.gif", "--fps", "0"], "frame rate"),
         (&["interpolate", "sun.gif", "--fps", "121"], "1 to 120"),
         (&["upscale", "sun.gif", "--size", "161x96"], "odd"),
-        (&["upscale", "sun.gif", "--size", "7680x4320"], "from 64 to 4096"),
-        (&["upscale", "sun.gif", "--size", "4096x2304", "-o", "a.mp4"], "3840x2160"),
-        (&["upscale", "sun.gif", "--size", "80x48"], "larger than"),
+        (
+            &["upscale", "sun.gif", "--size", "7680x4320"],
+            "from 64 to 4096",
+        ),
+        (
+            &["upscale", "sun.gif", "--size", "4096x2304", "-o", "a.mp4"],
+            "3840x2160",
+        ),
+        (&["upscale", "sun.gif", "--size", "64x64"], "larger than"),
         (&["upscale", "flat.png"], "up to 4096 pixels"),
-        (&["upscale", "sun.gif", "-o", "sun.gif", "-f"], "replace itself"),
+        (
+            &["upscale", "sun.gif", "-o", "sun.gif", "-f"],
+            "replace itself",
+        ),
         (&["upscale", "sun.gif", "-o", "sun.txt"], "sun.txt"),
         (&["upscale", "sun.gif", "-o", "nowhere/sun.gif"], "nowhere"),
     ] {
@@ -207,14 +243,26 @@ fn what_cannot_be_done_is_refused_and_nothing_is_left() {
                 .and(contains(reason))
                 .and(contains("panicked").not()),
         );
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), before, "{arguments:?}");
+        assert_eq!(
+            fs::read_dir(folder.path()).unwrap().count(),
+            before,
+            "{arguments:?}"
+        );
     }
 }
 
 #[test]
 fn what_is_made_is_large_and_smooth_unless_it_is_not_to_be() {
     let folder = tempdir().unwrap();
-    let quick = ["a koala on a beach", "--seconds", "0.5", "--steps", "1", "--seed", "3"];
+    let quick = [
+        "a koala on a beach",
+        "--seconds",
+        "0.5",
+        "--steps",
+        "1",
+        "--seed",
+        "3",
+    ];
     let made = |more: &[&str]| {
         let mut command = kinora(&folder);
         command.arg("generate").args(quick).args(more);
@@ -231,5 +279,8 @@ fn what_is_made_is_large_and_smooth_unless_it_is_not_to_be() {
     let small = made(&["--size", "176x96", "--fps", "12", "-o", "small.mp4"]);
     assert!(small["upscaler"].is_null() && small["interpolator"].is_null());
     let sticker = made(&["-o", "sticker.gif"]);
-    assert_eq!((&sticker["frames"], &sticker["fps"]), (&6.into(), &12.into()));
+    assert_eq!(
+        (&sticker["frames"], &sticker["fps"]),
+        (&6.into(), &12.into())
+    );
 }

@@ -114,8 +114,8 @@ pub fn warp_forward(shape: WarpShape, x: &[f32], flow: &[f32], out: &mut [f32]) 
     let (row, channels) = (shape.width * shape.channels, shape.channels);
     let out = Shared::new(out);
     for_each(shape.pictures * shape.height, 8 * shape.len(), |line| {
-        let picture = &x[line / shape.height * shape.pixels() * channels..]
-            [..shape.pixels() * channels];
+        let picture =
+            &x[line / shape.height * shape.pixels() * channels..][..shape.pixels() * channels];
         // SAFETY: lines do not overlap.
         let out = unsafe { out.slice(line * row, row) };
         let first = line % shape.height * shape.width;
@@ -127,7 +127,9 @@ pub fn warp_forward(shape: WarpShape, x: &[f32], flow: &[f32], out: &mut [f32]) 
         {
             let sight = shape.sight(first + i, flow);
             let weights = sight.weights();
-            let corners = sight.corners.map(|at| &picture[at * channels..][..channels]);
+            let corners = sight
+                .corners
+                .map(|at| &picture[at * channels..][..channels]);
             for (channel, out) in out.iter_mut().enumerate() {
                 *out = (0..4).map(|i| weights[i] * corners[i][channel]).sum();
             }
@@ -172,8 +174,9 @@ pub fn warp_backward(
         for index in 0..pixels {
             let sight = shape.sight(index, &flow[2 * index..]);
             let (weights, grad) = (sight.weights(), &d_out[index * channels..][..channels]);
-            let [upper_left, upper_right, lower_left, lower_right] =
-                sight.corners.map(|at| &picture[at * channels..][..channels]);
+            let [upper_left, upper_right, lower_left, lower_right] = sight
+                .corners
+                .map(|at| &picture[at * channels..][..channels]);
             let (right, down) = (sight.x.share, sight.y.share);
             let (mut across, mut along) = (0.0, 0.0);
             for (channel, &grad) in grad.iter().enumerate() {
@@ -229,7 +232,15 @@ mod tests {
         let half = warped(&x, &[0.5, 0.0].repeat(24));
         assert!((half[0] - 0.5 * (x[0] + x[2])).abs() < 1e-6);
         assert!(warped(&x, &[f32::NAN; 48]).iter().all(|v| v.is_nan()));
-        warp_forward(WarpShape { pictures: 0, ..SHAPE }, &[], &[], &mut []);
+        warp_forward(
+            WarpShape {
+                pictures: 0,
+                ..SHAPE
+            },
+            &[],
+            &[],
+            &mut [],
+        );
     }
 
     /// Against differences of the forward pass, which is linear in the picture and piecewise so in the flow.
@@ -244,7 +255,10 @@ mod tests {
         assert_eq!(alone, d_flow);
         let loss = |x: &[f32], flow: &[f32]| -> f64 {
             let out = warped(x, flow);
-            let terms = out.iter().zip(&g).map(|(a, b)| f64::from(*a) * f64::from(*b));
+            let terms = out
+                .iter()
+                .zip(&g)
+                .map(|(a, b)| f64::from(*a) * f64::from(*b));
             terms.sum()
         };
         let step = 1e-3;
@@ -252,13 +266,21 @@ mod tests {
             let mut more = x.clone();
             more[i] += step;
             let slope = (loss(&more, &flow) - loss(&x, &flow)) / f64::from(step);
-            assert!((slope - f64::from(d_x[i])).abs() < 2e-3, "{i}: {slope} {}", d_x[i]);
+            assert!(
+                (slope - f64::from(d_x[i])).abs() < 2e-3,
+                "{i}: {slope} {}",
+                d_x[i]
+            );
         }
         for i in 0..flow.len() {
             let mut more = flow.clone();
             more[i] += step;
             let slope = (loss(&x, &more) - loss(&x, &flow)) / f64::from(step);
-            assert!((slope - f64::from(d_flow[i])).abs() < 2e-3, "{i}: {slope} {}", d_flow[i]);
+            assert!(
+                (slope - f64::from(d_flow[i])).abs() < 2e-3,
+                "{i}: {slope} {}",
+                d_flow[i]
+            );
         }
     }
 }

@@ -84,7 +84,9 @@ impl Interpolator {
         let [_, _, height, width, _] = first.dims();
         let small = motion_size([height, width]);
         let described = Tensor::cat(vec![first.clone(), second.clone()], 0);
-        let features = self.network.features(resized(described, small, Way::Smaller));
+        let features = self
+            .network
+            .features(resized(described, small, Way::Smaller));
         let of = |frame: usize| -> Vec<Tensor<5>> {
             let parts = features.iter().map(|x| x.clone().narrow(0, frame, 1));
             parts.collect()
@@ -147,7 +149,10 @@ fn enlarged(motion: Motion, size: [usize; 2]) -> Motion {
         return motion;
     }
     let device = motion.flow.device();
-    let (down, right) = (size[0] as f32 / height as f32, size[1] as f32 / width as f32);
+    let (down, right) = (
+        size[0] as f32 / height as f32,
+        size[1] as f32 / width as f32,
+    );
     let scale = Tensor::<1>::from_floats([right, down, right, down], &device);
     Motion {
         flow: resized(motion.flow, size, Way::Larger) * scale.reshape([1, 1, 1, 1, 4]),
@@ -174,7 +179,10 @@ mod tests {
     #[test]
     fn a_fresh_network_blends() {
         for (height, width) in [(32, 48), (30, 50)] {
-            let (first, second) = (noise([1, 3, 1, height, width]), noise([1, 3, 1, height, width]));
+            let (first, second) = (
+                noise([1, 3, 1, height, width]),
+                noise([1, 3, 1, height, width]),
+            );
             let times = [0.25, 0.5];
             let frames = fresh().between(first.clone(), second.clone(), &times);
             for (frame, time) in frames.into_iter().zip(times) {

@@ -38,7 +38,12 @@ impl Motion {
     }
 
     /// Both frames as they are at that time.
-    fn warped(&self, first: Tensor<5>, second: Tensor<5>, times: &Tensor<5>) -> (Tensor<5>, Tensor<5>) {
+    fn warped(
+        &self,
+        first: Tensor<5>,
+        second: Tensor<5>,
+        times: &Tensor<5>,
+    ) -> (Tensor<5>, Tensor<5>) {
         let back = self.flow.clone().narrow(4, 0, 2) * times.clone();
         let ahead = self.flow.clone().narrow(4, 2, 2) * (times.clone().neg() + 1.0);
         (warp(first, back), warp(second, ahead))
@@ -87,12 +92,20 @@ impl InterpolatorNetwork {
     /// A fresh network: nothing moves.
     pub fn new(config: &InterpolatorConfig, device: &Device) -> Self {
         let encoder = (0..LEVELS).map(|level| {
-            let below = if level == 0 { 3 } else { config.features[level - 1] };
+            let below = if level == 0 {
+                3
+            } else {
+                config.features[level - 1]
+            };
             Conv::new(1, [4 * below, config.features[level]], 1.4, device)
         });
         let levels = (0..LEVELS).map(|level| {
             let is_coarsest = level + 1 == LEVELS;
-            let known = if is_coarsest { 0 } else { MOTION + config.carried };
+            let known = if is_coarsest {
+                0
+            } else {
+                MOTION + config.carried
+            };
             let channels_in = 2 * config.features[level] + known + 1;
             Level::new(channels_in, config.width[level], config.carried, device)
         });

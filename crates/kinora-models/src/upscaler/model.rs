@@ -156,7 +156,11 @@ mod tests {
             let frames = noise([1, 3, 2, height, width]);
             let whole = floats(upscaler.upscale_by(frames.clone(), height));
             for rows in [1, 7, 16, 32] {
-                assert_eq!(floats(upscaler.upscale_by(frames.clone(), rows)), whole, "{rows}");
+                assert_eq!(
+                    floats(upscaler.upscale_by(frames.clone(), rows)),
+                    whole,
+                    "{rows}"
+                );
             }
         }
     }

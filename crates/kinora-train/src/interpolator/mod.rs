@@ -105,7 +105,11 @@ impl Course for InterpolatorCourse<'_> {
         weights::write_atomically(&run.folder().join("model.safetensors"), &bytes)?;
         // What is measured is what is in the file.
         let model = Interpolator::from_bytes(&bytes, self.device)?;
-        let scenes = if finished { FINAL_SCENES } else { EVALUATION_SCENES };
+        let scenes = if finished {
+            FINAL_SCENES
+        } else {
+            EVALUATION_SCENES
+        };
         for parts in EVALUATION_PARTS {
             let [ours, blend] = self.evaluate(&model, scenes, parts)?;
             run.say(&format!(
@@ -225,8 +229,7 @@ fn blended(window: &Window, part: usize) -> Result<Frame, Error> {
     let (first, last) = (&window.frames[0], &window.frames[window.parts()]);
     let share = part as f32 / window.parts() as f32;
     let pixels = first.pixels().iter().zip(last.pixels());
-    let mixed = pixels.map(|(&a, &b)| {
-        (f32::from(a) * (1.0 - share) + f32::from(b) * share).round() as u8
-    });
+    let mixed =
+        pixels.map(|(&a, &b)| (f32::from(a) * (1.0 - share) + f32::from(b) * share).round() as u8);
     Ok(Frame::new(first.width(), first.height(), mixed.collect())?)
 }

@@ -95,8 +95,7 @@ impl Course for UpscalerCourse<'_> {
     fn slope(&self, network: &UpscalerNetwork, batch: Crops, _step: u32) -> Result<Slope, Error> {
         let (small, large) = batch.tensors(self.device);
         let pixels = small.dims().iter().product::<usize>() / 3;
-        let difference =
-            network.forward(Tensor::from_inner(small)) - Tensor::from_inner(large);
+        let difference = network.forward(Tensor::from_inner(small)) - Tensor::from_inner(large);
         Ok(Slope {
             tokens: pixels,
             products_per_token: network.products_per_pixel(),
@@ -118,7 +117,11 @@ impl Course for UpscalerCourse<'_> {
         weights::write_atomically(&run.folder().join("model.safetensors"), &bytes)?;
         // What is measured is what is in the file.
         let model = Upscaler::from_bytes(&bytes, self.device)?;
-        let scenes = if finished { FINAL_SCENES } else { EVALUATION_SCENES };
+        let scenes = if finished {
+            FINAL_SCENES
+        } else {
+            EVALUATION_SCENES
+        };
         let measured = self.evaluate(&model, scenes)?;
         for (name, [ours, filter]) in [("clean", measured.clean), ("decoded", measured.degraded)] {
             run.say(&format!(
@@ -171,7 +174,10 @@ impl UpscalerCourse<'_> {
                 degraded,
             } = &examples[0];
             let truth = tensor_from_frames(std::slice::from_ref(large), self.device);
-            for (small, sums) in [(clean, &mut measured.clean), (degraded, &mut measured.degraded)] {
+            for (small, sums) in [
+                (clean, &mut measured.clean),
+                (degraded, &mut measured.degraded),
+            ] {
                 let enlarged = [self.enlarged(model, small)?, filtered(small)?];
                 for (frame, sum) in enlarged.into_iter().zip(sums) {
                     let frame = tensor_from_frames(&[frame], self.device);
@@ -196,7 +202,11 @@ impl UpscalerCourse<'_> {
             let Example {
                 large, degraded, ..
             } = self.studio.held_out(number)?.swap_remove(0);
-            frames.extend([filtered(&degraded)?, self.enlarged(model, &degraded)?, large]);
+            frames.extend([
+                filtered(&degraded)?,
+                self.enlarged(model, &degraded)?,
+                large,
+            ]);
         }
         let side = frames.iter().map(|frame| frame.width().min(frame.height()));
         let side = side.min().unwrap_or(1);

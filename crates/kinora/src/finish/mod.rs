@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use burn::tensor::Device;
-use kinora_media::{Container, Frame, FrameRate, Quality, SinkOptions, VideoSink, open_sink, open_source};
+use kinora_media::{
+    Container, Frame, FrameRate, Quality, SinkOptions, VideoSink, open_sink, open_source,
+};
 use kinora_pipeline::{Finish, Fit, Smooth, fit_given};
 
 use crate::args::{FinishArgs, Global, InterpolateArgs, UpscaleArgs};
@@ -117,8 +119,8 @@ pub(crate) fn interpolate(args: InterpolateArgs, global: &Global) -> Result<()> 
         clip,
     };
     let given = open_source(&job.clip.path)?;
-    let frames = Smooth::new(given, fps, &interpolator, &device)
-        .map(|frame| Ok(fit_given(&frame?, size)?));
+    let frames =
+        Smooth::new(given, fps, &interpolator, &device).map(|frame| Ok(fit_given(&frame?, size)?));
     job.run(frames, progress, started, global)
 }
 
@@ -160,7 +162,8 @@ impl Job {
     fn open(&self) -> Result<VideoSink> {
         let [width, height] = self.size;
         let canonical = |path: &Path| std::fs::canonicalize(path).ok();
-        if canonical(&self.output).is_some_and(|output| Some(output) == canonical(&self.clip.path)) {
+        if canonical(&self.output).is_some_and(|output| Some(output) == canonical(&self.clip.path))
+        {
             bail!(
                 "{} would replace itself: give the output another name",
                 self.output.display()
