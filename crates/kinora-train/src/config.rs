@@ -143,7 +143,7 @@ pub struct UpscalerRun {
     pub scenes: usize,
     /// Share of crops that went through the autoencoder; the others are only made smaller.
     pub degraded_share: f64,
-    /// Deviation of the noise on their latents, as a denoiser leaves it.
+    /// Largest deviation of the noise on their latents, as a denoiser leaves it: tokens that do not quite fit each other.
     pub latent_noise: f32,
 }
 

@@ -34,6 +34,7 @@ pub(crate) struct Example {
 pub(crate) struct Studio {
     pub(crate) pack: Arc<Pack>,
     pub(crate) autoencoder: Autoencoder,
+    /// Largest deviation of the noise on latents.
     pub(crate) latent_noise: f32,
     pub(crate) patch_frames: usize,
     pub(crate) seed: u64,
@@ -47,19 +48,26 @@ impl Studio {
     ///
     /// What no scene of a pack leads to.
     pub(crate) fn scene(&self, number: u32) -> Result<Vec<Example>, Error> {
-        self.examples(self.seed, Split::Train, number)
+        self.examples(self.seed, Split::Train, number, self.latent_noise)
     }
 
-    /// Frames of scene `number` that training never sees.
+    /// Frames of scene `number` that training never sees; no noise is on their latents.
     ///
     /// # Errors
     ///
     /// As [`scene`](Self::scene).
     pub(crate) fn held_out(&self, number: u32) -> Result<Vec<Example>, Error> {
-        self.examples(self.seed ^ HELD_OUT_SEED, Split::HeldOut, number)
+        self.examples(self.seed ^ HELD_OUT_SEED, Split::HeldOut, number, 0.0)
     }
 
-    fn examples(&self, seed: u64, split: Split, number: u32) -> Result<Vec<Example>, Error> {
+    /// `latent_noise` is the largest deviation of the noise on a scene's latents.
+    fn examples(
+        &self,
+        seed: u64,
+        split: Split,
+        number: u32,
+        latent_noise: f32,
+    ) -> Result<Vec<Example>, Error> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(u64::from(number));
         let mut spec = SceneSpec::sample(rng.random(), &self.pack, split);
@@ -81,7 +89,8 @@ impl Studio {
             Frame::new(width as u32, height as u32, pixels)
         };
         let frames: Vec<Frame> = (0..clip.frames).map(frame).collect::<Result<_, _>>()?;
-        let decoded = self.round_trip(&frames, &mut rng)?;
+        let deviation = latent_noise * rng.random::<f32>();
+        let decoded = self.round_trip(&frames, deviation, &mut rng)?;
 
         let shown = self.patch_frames + rng.random_range(0..=self.patch_frames - FRAMES);
         let large = RenderOptions {
@@ -105,11 +114,16 @@ impl Studio {
     }
 
     /// Frames as they come back from latents with noise.
-    fn round_trip(&self, frames: &[Frame], rng: &mut ChaCha8Rng) -> Result<Vec<Frame>, Error> {
+    fn round_trip(
+        &self,
+        frames: &[Frame],
+        deviation: f32,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Vec<Frame>, Error> {
         let video = tensor_from_frames(frames, &self.device);
         let patches = self.autoencoder.patchify(video);
         let latents = self.autoencoder.encode_tokens(patches);
-        let noise = gaussian(latents.dims(), rng, &self.device) * self.latent_noise;
+        let noise = gaussian(latents.dims(), rng, &self.device) * deviation;
         let decoded = self.autoencoder.decode_tokens(latents + noise);
         Ok(frames_from_tensor(decoded)?)
     }
