@@ -13,8 +13,8 @@ use kinora_models::weights::from_bytes;
 use kinora_models::{Error as ModelError, KnownFrames, Sizes, VideoModel};
 use kinora_pipeline::tasks::{bridge, stills};
 use kinora_pipeline::{
-    Beside, Error, Film, Fit, Generation, LatentFrame, Piece, Progress, Rates, Reel, Sampling,
-    Session, Shown, Take, Timeline, generate, latent_frames, tensor_from_frames,
+    Beside, Error, Film, Finish, Fit, Generation, LatentFrame, Piece, Progress, Rates, Reel,
+    Sampling, Session, Shown, Take, Timeline, generate, latent_frames, tensor_from_frames,
 };
 use kinora_sampling::{GuidanceKind, Sampler, serves_again};
 
@@ -112,7 +112,13 @@ fn film<'a>(request: &Generation<'a>, beside: Beside) -> Film<'a> {
             joined: false,
             origin: None,
         }],
-        reel: Reel::new([width, height], rates, Fit::Stretch, vec![piece]),
+        reel: Reel::new(
+            [width, height],
+            rates,
+            Fit::Stretch,
+            Finish::plain(&Device::flex()),
+            vec![piece],
+        ),
     }
 }
 
