@@ -87,8 +87,11 @@ impl NormModulateOps for Flex {
         let [x, shift, scale] = [x, shift, scale].map(|t| t.to_contiguous());
         let shape = x.shape();
         let rows = shape[0] * shape[1];
-        let (mut out, mut mean, mut rstd) =
-            (overwritten(rows * shape[2]), vec![0.0; rows], vec![0.0; rows]);
+        let (mut out, mut mean, mut rstd) = (
+            overwritten(rows * shape[2]),
+            vec![0.0; rows],
+            vec![0.0; rows],
+        );
         cpu::norm_modulate_forward(
             cpu::GroupedRows {
                 groups: shape[0],
