@@ -33,7 +33,9 @@ impl Peer {
             Level::Avx2 => {
                 command
                     .env("ATEN_CPU_CAPABILITY", "avx2")
-                    .env("ONEDNN_MAX_CPU_ISA", "AVX2");
+                    .env("ONEDNN_MAX_CPU_ISA", "AVX2")
+                    // Its f32 products are MKL's, which heeds neither.
+                    .env("MKL_ENABLE_INSTRUCTIONS", "AVX2");
             }
             Level::Avx512 => {
                 command

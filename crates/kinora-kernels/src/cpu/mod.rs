@@ -8,7 +8,8 @@
 //!
 //! # How close to the hardware
 //!
-//! Measured on two cores with AMX-BF16, 2 MiB of second-level and 48 KiB of first-level cache each; inputs and outputs are f32. The
+//! The best of calls one after another, threads pinned, on two cores with AMX-BF16, 2 MiB of second-level and 48 KiB of first-level cache
+//! each; inputs and outputs are f32. Single calls after a pause, as `cargo bench` makes them, take 10 to 90 % longer. The
 //! limits, both cores: 7,400 GFLOP/s of bf16 products from registers, 6,100 where both operands lie in the first-level cache, 4,000 where
 //! both come from the second (43 bytes a cycle), 470 GFLOP/s of f32; 56 GB/s from the third-level cache, 35 from memory.
 //!

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Below this many elementary operations the calling thread works alone: waking another costs about 10 µs.
 pub(crate) const PARALLEL_COST: usize = 1 << 18;
@@ -92,10 +93,12 @@ impl Job {
         let mut rounds = 0u32;
         while self.helpers.load(Ordering::Acquire) & !CLOSED != 0 {
             rounds += 1;
-            if rounds.is_multiple_of(1 << 10) {
-                std::thread::yield_now();
-            } else {
-                std::hint::spin_loop();
+            match rounds {
+                // About 40 µs, as long as a task of a small product.
+                ..1024 => std::hint::spin_loop(),
+                1024..1280 => std::thread::yield_now(),
+                // Whoever has the last task is held up: others need the processor more.
+                _ => std::thread::sleep(Duration::from_micros(50)),
             }
         }
     }

@@ -25,9 +25,8 @@ const TILE: usize = 2 * STRIP;
 /// Steps after which strips of the weight are left for the next pixels: a pair of strips takes 32 KiB of the first-level cache.
 const PIECE: usize = 16;
 
-/// Tiles of pixels in a task: at most so many, and as many as share a weight that comes from beyond the second-level cache.
-const MOST_TILES: usize = 18;
-const FEW_TILES: usize = 8;
+/// Tiles of pixels in a task at most: they share each piece of the weight, and their sums wait in the second-level cache.
+const TILES: usize = 18;
 
 /// Words of a weight that stays in the second-level cache.
 const NEAR: usize = 1 << 18;
@@ -164,12 +163,8 @@ pub(super) fn convolve(
     let weight = pack(&walk, weight, offsets.len(), strips.as_mut_ptr());
     // Behind the last pixel of a frame nothing is wanted.
     let tiles = ((rows - 1) * across + columns).div_ceil(TILE);
-    let most = if offsets.len() * STRIP * walk.channels_out > NEAR {
-        MOST_TILES
-    } else {
-        FEW_TILES
-    };
-    let pieces = tiles.div_ceil(most);
+    let far = offsets.len() * STRIP * walk.channels_out > NEAR;
+    let pieces = tiles.div_ceil(TILES);
     let piece = tiles.div_ceil(pieces);
     let out_len = out.len();
     let out = Shared::new(out);
@@ -183,6 +178,7 @@ pub(super) fn convolve(
             weight: weight.get(),
             ending,
             out: out.get(),
+            far,
             frame,
             first,
             tiles: piece.min(tiles.saturating_sub(first)),
@@ -278,6 +274,8 @@ struct Part<'a> {
     weight: *mut u32,
     ending: Ending<'a>,
     out: *mut f32,
+    /// Whether the weight comes from beyond the second-level cache.
+    far: bool,
     /// Counted over the batch.
     frame: usize,
     /// The first tile in the frame.
@@ -307,7 +305,7 @@ impl Part<'_> {
         for channel in (0..walk.channels_out).step_by(TILE) {
             let b = strips.pair(channel, walk.channels_out);
             let next = strips.pair(channel + TILE, walk.channels_out);
-            let asks = channel + TILE < walk.channels_out;
+            let asks = self.far && channel + TILE < walk.channels_out;
             let mut piece = taps.start;
             loop {
                 let begins = piece == taps.start;
