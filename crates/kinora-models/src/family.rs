@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use kinora_sampling::Sampler;
 
 use crate::Error;
+use crate::upscaler::Source;
 
 /// What the pipeline needs to know of a model before it lays out a timeline.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +31,8 @@ pub struct Description {
     pub max_frames: Option<usize>,
     /// Which latent frames may be given.
     pub known_frames: KnownFrames,
+    /// What its frames are to the upscaler.
+    pub frames: Source,
     /// What is taken where nothing is said.
     pub defaults: Defaults,
 }

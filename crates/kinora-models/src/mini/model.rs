@@ -20,6 +20,7 @@ use super::plate::{COVERAGE, Picture, Plate, PlateSize};
 use super::stage::{Shown, Stage, still};
 use super::text::{TextEncoder, tokenize};
 use super::transformer::{Channels, Context, PreparedContext, Transformer};
+use crate::upscaler::Source;
 use crate::weights::{self, Storage, TensorMap, Values};
 use crate::{ClipShape, Defaults, Description, Error, KnownFrames, Sizes, VideoModel, Window};
 
@@ -180,6 +181,7 @@ impl Mini {
             sizes: Sizes::Listed(config.sizes.clone()),
             max_frames: None,
             known_frames: KnownFrames::Any,
+            frames: Source::Decoded,
             defaults: defaults(config.frames_per_second),
         };
         Self {

@@ -15,6 +15,7 @@ use super::memory;
 use super::prompt::{PromptTokenizer, TEXT_TOKENS};
 use super::text::TextEncoder;
 use super::transformer::{Context, Transformer};
+use crate::upscaler::Source;
 use crate::{Description, Error, StageMemory, VideoModel, Window};
 
 /// What a network calls pure noise.
@@ -74,6 +75,7 @@ impl WanModel {
             sizes: folder.sizes(),
             max_frames: Some(folder.max_frames()),
             known_frames: folder.known_frames(),
+            frames: Source::Clean,
             defaults: folder.defaults(),
         };
         Self {

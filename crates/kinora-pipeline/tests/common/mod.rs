@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 
 use burn::tensor::Tensor;
+use kinora_models::upscaler::Source;
 use kinora_models::{
     ClipShape, Defaults, Description, Error as ModelError, KnownFrames, Sizes, VideoModel, Window,
 };
@@ -44,6 +45,7 @@ impl Straight {
                 sizes: Sizes::Listed(vec![[32, 16]]),
                 max_frames: None,
                 known_frames: KnownFrames::Any,
+                frames: Source::Clean,
                 defaults: Defaults {
                     sampler: Sampler::Euler,
                     steps: 6,
