@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use kinora_sampling::Sampler;
 
 use crate::Error;
+use crate::upscaler::Source;
 
 /// What the pipeline needs to know of a model before it lays out a timeline.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +33,8 @@ pub struct Description {
     pub known_frames: KnownFrames,
     /// Whether [`VideoModel::told`] says what a step is told, so that steps may be left out.
     pub tells_steps: bool,
+    /// What its frames are to the upscaler.
+    pub frames: Source,
     /// What is taken where nothing is said.
     pub defaults: Defaults,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use burn::tensor::Device;
 use kinora_media::{Frame, resize, resize_to_cover};
 use kinora_models::interpolator::Interpolator;
-use kinora_models::upscaler::{SCALE, Upscaler};
+use kinora_models::upscaler::{Source, Upscaler};
 
 use crate::cut::is_cut;
 use crate::frames::{frames_from_tensor, tensor_from_frames};
@@ -17,6 +17,8 @@ use crate::{Error, Rates};
 pub struct Finish {
     /// Makes frames larger; without it a filter does.
     pub upscaler: Option<Upscaler>,
+    /// What frames are to it.
+    pub source: Source,
     /// Makes frames between frames; without it those that are there are repeated or left out.
     pub interpolator: Option<Interpolator>,
     /// Where they compute.
@@ -28,6 +30,7 @@ impl Finish {
     pub fn plain(device: &Device) -> Self {
         Self {
             upscaler: None,
+            source: Source::Clean,
             interpolator: None,
             device: device.clone(),
         }
@@ -41,9 +44,7 @@ impl Finish {
     pub fn fitted(&self, frame: &Frame, size: [u32; 2], fit: Fit) -> Result<Frame, Error> {
         let [width, height] = size;
         let large = match &self.upscaler {
-            Some(upscaler) if grows(frame, size, fit) => {
-                Some(enlarged(upscaler, frame, &self.device)?)
-            }
+            Some(upscaler) if grows(frame, size, fit) => Some(self.enlarged(upscaler, frame)?),
             _ => None,
         };
         let frame = large.as_ref().unwrap_or(frame);
@@ -51,6 +52,13 @@ impl Finish {
             Fit::Cover => resize_to_cover(frame, width, height)?,
             Fit::Stretch => resize(frame, width, height)?,
         })
+    }
+
+    /// `frame` by the network.
+    fn enlarged(&self, upscaler: &Upscaler, frame: &Frame) -> Result<Frame, Error> {
+        let small = tensor_from_frames(std::slice::from_ref(frame), &self.device);
+        let mut frames = frames_from_tensor(upscaler.upscale(small, self.source))?;
+        Ok(frames.swap_remove(0))
     }
 
     /// Which frame of the model frame `index` of the file shows, and how far it is on the way to the next one, 0 to below 1.
@@ -96,14 +104,6 @@ fn grows(frame: &Frame, [width, height]: [u32; 2], fit: Fit) -> bool {
         Fit::Cover => across.max(down) > 1.0,
         Fit::Stretch => across * down > 1.0,
     }
-}
-
-/// `frame` by the network, [`SCALE`] times as large.
-fn enlarged(upscaler: &Upscaler, frame: &Frame, device: &Device) -> Result<Frame, Error> {
-    let small = tensor_from_frames(std::slice::from_ref(frame), device);
-    let mut frames = frames_from_tensor(upscaler.upscale(small))?;
-    debug_assert_eq!(frames[0].width(), frame.width() * SCALE as u32);
-    Ok(frames.swap_remove(0))
 }
 
 /// The frames at `times` on the way from one frame to the next. Across a cut, and where nothing changes, the first one stays.

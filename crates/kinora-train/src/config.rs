@@ -141,7 +141,7 @@ pub struct UpscalerRun {
     pub crop: usize,
     /// Scenes that crops are drawn from; each step replaces one.
     pub scenes: usize,
-    /// Share of crops that went through the autoencoder; the others are only made smaller.
+    /// Share of steps whose crops went through the autoencoder; those of the others are only made smaller.
     pub degraded_share: f64,
     /// Largest deviation of the noise on their latents, as a denoiser leaves it: tokens that do not quite fit each other.
     pub latent_noise: f32,

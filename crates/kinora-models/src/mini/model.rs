@@ -19,6 +19,7 @@ use super::plate::{COVERAGE, Plate, PlateSize};
 use super::stage::Stage;
 use super::text::{TextEncoder, tokenize};
 use super::transformer::{Channels, Context, PreparedContext, Transformer};
+use crate::upscaler::Source;
 use crate::weights::{self, Storage, TensorMap, Values};
 use crate::{
     ClipShape, Defaults, Description, Error, Known, KnownFrames, Sizes, VideoModel, Window,
@@ -182,6 +183,7 @@ impl Mini {
             max_frames: None,
             known_frames: KnownFrames::Any,
             tells_steps: false,
+            frames: Source::Decoded,
             defaults: defaults(config.frames_per_second),
         };
         Self {

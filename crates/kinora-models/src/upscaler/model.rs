@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 
 use super::config::UpscalerConfig;
-use super::network::{SCALE, UpscalerNetwork};
+use super::network::{SCALE, Source, UpscalerNetwork};
 use crate::network_file::{self, NetworkFile};
 use crate::{Error, weights};
 
@@ -71,27 +71,30 @@ impl Upscaler {
     /// # Shapes
     ///
     /// `[1, 3, frames, height, width]`, −1 to 1 → `[1, 3, frames, SCALE · height, SCALE · width]`, about −1 to 1
-    pub fn upscale(&self, frames: Tensor<5>) -> Tensor<5> {
+    pub fn upscale(&self, frames: Tensor<5>, source: Source) -> Tensor<5> {
         let [_, _, count, _, width] = frames.dims();
-        self.upscale_by(frames, (BAND_PIXELS / (count * width).max(1)).max(1))
+        let rows = BAND_PIXELS / (count * width).max(1);
+        self.upscale_by(frames, source, rows.max(1))
     }
 
     /// As [`upscale`](Self::upscale), in bands of about `rows`.
-    fn upscale_by(&self, frames: Tensor<5>, rows: usize) -> Tensor<5> {
+    fn upscale_by(&self, frames: Tensor<5>, source: Source, rows: usize) -> Tensor<5> {
         let height = frames.dims()[3];
         // Bands begin at even rows, as folded places do.
         let rows = rows.next_multiple_of(2);
         if rows >= height {
-            return self.network.forward(frames);
+            return self.network.forward(frames, source);
         }
         let reach = self.network.reach().next_multiple_of(2);
         let band = |from: usize| {
             let to = (from + rows).min(height);
             let (first, last) = (from.saturating_sub(reach), (to + reach).min(height));
             let seen = frames.clone().narrow(3, first, last - first);
-            self.network
-                .forward(seen)
-                .narrow(3, (from - first) * SCALE, (to - from) * SCALE)
+            self.network.forward(seen, source).narrow(
+                3,
+                (from - first) * SCALE,
+                (to - from) * SCALE,
+            )
         };
         Tensor::cat((0..height).step_by(rows).map(band).collect(), 3)
     }
@@ -103,6 +106,8 @@ mod tests {
     use crate::weights::floats;
     use burn::module::{Module, ModuleMapper, Param};
     use burn::tensor::Distribution;
+
+    const CLEAN: Source = Source::Clean;
 
     fn fresh() -> UpscalerNetwork {
         UpscalerNetwork::new(&UpscalerConfig::new(), &Device::flex())
@@ -134,7 +139,7 @@ mod tests {
         // A slope in x: cubic convolution continues it exactly, away from the borders.
         let values: Vec<f32> = (0..12 * 7).map(|i| (i % 12) as f32 / 16.0).collect();
         let slope = Tensor::<1>::from_floats(values.as_slice(), &device).reshape([1, 1, 1, 7, 12]);
-        let large = upscaler(fresh()).upscale(slope.repeat_dim(1, 3));
+        let large = upscaler(fresh()).upscale(slope.repeat_dim(1, 3), CLEAN);
         assert_eq!(large.dims(), [1, 3, 1, 28, 48]);
         let values = floats(large);
         for (i, value) in values.iter().enumerate() {
@@ -145,7 +150,7 @@ mod tests {
             }
         }
         // What is flat stays so up to the borders.
-        let flat = upscaler(fresh()).upscale(Tensor::full([1, 3, 2, 5, 9], 0.5, &device));
+        let flat = upscaler(fresh()).upscale(Tensor::full([1, 3, 2, 5, 9], 0.5, &device), CLEAN);
         assert!(floats(flat).iter().all(|value| (value - 0.5).abs() < 1e-4));
     }
 
@@ -154,10 +159,10 @@ mod tests {
         let upscaler = upscaler(random());
         for (height, width) in [(40, 12), (33, 15)] {
             let frames = noise([1, 3, 2, height, width]);
-            let whole = floats(upscaler.upscale_by(frames.clone(), height));
+            let whole = floats(upscaler.upscale_by(frames.clone(), CLEAN, height));
             for rows in [1, 7, 16, 32] {
                 assert_eq!(
-                    floats(upscaler.upscale_by(frames.clone(), rows)),
+                    floats(upscaler.upscale_by(frames.clone(), CLEAN, rows)),
                     whole,
                     "{rows}"
                 );
@@ -169,11 +174,18 @@ mod tests {
     fn frames_do_not_see_each_other() {
         let upscaler = upscaler(random());
         let frames = noise([1, 3, 3, 10, 8]);
-        let whole = upscaler.upscale(frames.clone());
+        let whole = upscaler.upscale(frames.clone(), CLEAN);
         for i in 0..3 {
-            let alone = upscaler.upscale(frames.clone().narrow(2, i, 1));
+            let alone = upscaler.upscale(frames.clone().narrow(2, i, 1), CLEAN);
             assert_eq!(floats(alone), floats(whole.clone().narrow(2, i, 1)));
         }
+    }
+
+    #[test]
+    fn each_source_has_a_head() {
+        let (upscaler, frames) = (upscaler(random()), noise([1, 3, 1, 6, 6]));
+        let clean = floats(upscaler.upscale(frames.clone(), CLEAN));
+        assert_ne!(floats(upscaler.upscale(frames, Source::Decoded)), clean);
     }
 
     #[test]

@@ -20,6 +20,15 @@ const RING: usize = FOLD;
 /// Gain of the first layer: neighbouring pixels differ by about a quarter of what colours do.
 const DETAIL_GAIN: f64 = 4.0;
 
+/// What frames were before they are enlarged: a network that serves both without being told sharpens neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Sharp as far as their size goes.
+    Clean,
+    /// Decoded from latents that a small model made: soft, with the borders of tokens.
+    Decoded,
+}
+
 /// `x + conv(silu(conv(x)))`
 #[derive(Module, Debug)]
 struct Residual {
@@ -39,7 +48,8 @@ impl Residual {
 pub struct UpscalerNetwork {
     conv_in: Conv,
     blocks: Vec<Residual>,
-    conv_out: Linear,
+    /// For each [`Source`].
+    heads: Vec<Linear>,
 }
 
 impl UpscalerNetwork {
@@ -53,7 +63,9 @@ impl UpscalerNetwork {
         Self {
             conv_in: detail(Conv::new(1, [FOLDED_IN, width], DETAIL_GAIN, device)),
             blocks: (0..config.blocks).map(block).collect(),
-            conv_out: Linear::zeros(width, FOLDED_OUT, device),
+            heads: (0..2)
+                .map(|_| Linear::zeros(width, FOLDED_OUT, device))
+                .collect(),
         }
     }
 
@@ -69,7 +81,7 @@ impl UpscalerNetwork {
         let body: usize = blocks
             .map(|block| block.first.products() + block.second.products())
             .sum();
-        let out = self.conv_out.weight.dims().iter().product::<usize>();
+        let out = self.heads[0].weight.dims().iter().product::<usize>();
         (self.conv_in.products() + body + out) / (FOLD * FOLD)
     }
 
@@ -78,7 +90,8 @@ impl UpscalerNetwork {
     /// # Shapes
     ///
     /// `[batch, 3, frames, height, width]`, −1 to 1 → `[batch, 3, frames, SCALE · height, SCALE · width]`, about −1 to 1
-    pub fn forward(&self, frames: Tensor<5>) -> Tensor<5> {
+    pub fn forward(&self, frames: Tensor<5>, source: Source) -> Tensor<5> {
+        let head = &self.heads[source as usize];
         let [_, _, _, height, width] = frames.dims();
         let x = frames.permute([0, 2, 3, 4, 1]);
         let x = pixel_unshuffle(with_ring(x), FOLD);
@@ -87,7 +100,7 @@ impl UpscalerNetwork {
         for block in &self.blocks {
             h = block.forward(h);
         }
-        let out = pixel_shuffle(bicubic + self.conv_out.forward(h), FOLD * SCALE);
+        let out = pixel_shuffle(bicubic + head.forward(h), FOLD * SCALE);
         out.narrow(2, RING * SCALE, height * SCALE)
             .narrow(3, RING * SCALE, width * SCALE)
             .permute([0, 4, 1, 2, 3])

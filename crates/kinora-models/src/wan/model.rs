@@ -20,6 +20,7 @@ use super::memory;
 use super::picture::for_image_encoder;
 use super::prompt::{PromptTokenizer, TEXT_TOKENS};
 use super::text::TextEncoder;
+use crate::upscaler::Source;
 use crate::{Description, Error, GivenClip, Shown, StageMemory, VideoModel, Window};
 
 /// What a network calls pure noise.
@@ -86,6 +87,7 @@ impl WanModel {
             max_frames: Some(folder.max_frames()),
             known_frames: folder.known_frames(),
             tells_steps: true,
+            frames: Source::Clean,
             defaults: folder.defaults(),
         };
         Self {

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 
 use burn::tensor::Tensor;
+use kinora_models::upscaler::Source;
 use kinora_models::{
     ClipShape, Defaults, Description, Error as ModelError, Known, KnownFrames, Sizes, VideoModel,
     Window,
@@ -46,6 +47,7 @@ impl Straight {
                 max_frames: None,
                 known_frames: KnownFrames::Any,
                 tells_steps: false,
+                frames: Source::Clean,
                 defaults: Defaults {
                     sampler: Sampler::Euler,
                     steps: 6,

@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor};
 use kinora_data::Pack;
 use kinora_media::{Frame, resize, resize_to_cover};
 use kinora_models::mini::Mini;
-use kinora_models::upscaler::{SCALE, Upscaler, UpscalerNetwork};
+use kinora_models::upscaler::{SCALE, Source, Upscaler, UpscalerNetwork};
 use kinora_models::weights;
 use kinora_pipeline::{frames_from_tensor, tensor_from_frames};
 use serde_json::json;
@@ -93,9 +93,11 @@ impl Course for UpscalerCourse<'_> {
     type Batch = Crops;
 
     fn slope(&self, network: &UpscalerNetwork, batch: Crops, _step: u32) -> Result<Slope, Error> {
+        let source = batch.source;
         let (small, large) = batch.tensors(self.device);
         let pixels = small.dims().iter().product::<usize>() / 3;
-        let difference = network.forward(Tensor::from_inner(small)) - Tensor::from_inner(large);
+        let difference =
+            network.forward(Tensor::from_inner(small), source) - Tensor::from_inner(large);
         Ok(Slope {
             tokens: pixels,
             products_per_token: network.products_per_pixel(),
@@ -174,11 +176,11 @@ impl UpscalerCourse<'_> {
                 degraded,
             } = &examples[0];
             let truth = tensor_from_frames(std::slice::from_ref(large), self.device);
-            for (small, sums) in [
-                (clean, &mut measured.clean),
-                (degraded, &mut measured.degraded),
+            for (small, source, sums) in [
+                (clean, Source::Clean, &mut measured.clean),
+                (degraded, Source::Decoded, &mut measured.degraded),
             ] {
-                let enlarged = [self.enlarged(model, small)?, filtered(small)?];
+                let enlarged = [self.enlarged(model, small, source)?, filtered(small)?];
                 for (frame, sum) in enlarged.into_iter().zip(sums) {
                     let frame = tensor_from_frames(&[frame], self.device);
                     sum.psnr_db += psnr_db(frame.clone(), truth.clone()) / scenes as f32;
@@ -189,9 +191,9 @@ impl UpscalerCourse<'_> {
         Ok(measured)
     }
 
-    fn enlarged(&self, model: &Upscaler, small: &Frame) -> Result<Frame, Error> {
+    fn enlarged(&self, model: &Upscaler, small: &Frame, source: Source) -> Result<Frame, Error> {
         let small = tensor_from_frames(std::slice::from_ref(small), self.device);
-        let mut frames = frames_from_tensor(model.upscale(small))?;
+        let mut frames = frames_from_tensor(model.upscale(small, source))?;
         Ok(frames.remove(0))
     }
 
@@ -204,7 +206,7 @@ impl UpscalerCourse<'_> {
             } = self.studio.held_out(number)?.swap_remove(0);
             frames.extend([
                 filtered(&degraded)?,
-                self.enlarged(model, &degraded)?,
+                self.enlarged(model, &degraded, Source::Decoded)?,
                 large,
             ]);
         }

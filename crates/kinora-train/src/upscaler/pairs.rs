@@ -7,7 +7,7 @@ use kinora_data::{Aspect, Pack, RenderOptions, Renderer, SceneSpec, Split};
 use kinora_media::{Frame, resize};
 use kinora_models::mini::LATEST_WINDOW;
 use kinora_models::mini::autoencoder::Autoencoder;
-use kinora_models::upscaler::SCALE;
+use kinora_models::upscaler::{SCALE, Source};
 use kinora_pipeline::{frames_from_tensor, tensor_from_frames};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -137,6 +137,8 @@ pub(crate) struct Crops {
     large: Vec<f32>,
     batch: usize,
     crop: usize,
+    /// Of all of them: each source has a head of its own.
+    pub(crate) source: Source,
 }
 
 impl Crops {
@@ -152,12 +154,16 @@ impl Crops {
         let scenes = shelf.at(step, |number| studio.scene(number).expect(rendered));
         let mut rng = ChaCha8Rng::seed_from_u64(!studio.seed);
         rng.set_stream(u64::from(step));
+        let source = match rng.random_bool(degraded_share) {
+            true => Source::Decoded,
+            false => Source::Clean,
+        };
         let (mut small, mut large) = (Vec::new(), Vec::new());
         for _ in 0..batch {
             let example = &scenes[rng.random_range(0..scenes.len())][rng.random_range(0..FRAMES)];
-            let from = match rng.random_bool(degraded_share) {
-                true => &example.degraded,
-                false => &example.clean,
+            let from = match source {
+                Source::Decoded => &example.degraded,
+                Source::Clean => &example.clean,
             };
             // Folded places begin at even pixels.
             let (width, height) = (from.width() as usize, from.height() as usize);
@@ -173,6 +179,7 @@ impl Crops {
             large,
             batch,
             crop,
+            source,
         }
     }
 

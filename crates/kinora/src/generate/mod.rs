@@ -28,7 +28,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use burn::tensor::Device;
-use kinora_models::VideoModel;
+use kinora_models::{Description, VideoModel};
 use kinora_pipeline::Finish;
 
 use crate::args::Global;
@@ -122,7 +122,7 @@ fn make<M: VideoModel>(model: &M, asked: Asked, run: Run<'_>) -> Result<()> {
     let request = request;
     tracing::info!(model = about.name, native_size = ?plan.native_size, verb = request.task.name(), "making");
 
-    let finish = finish(&request, &plan, device)?;
+    let finish = finish(&request, &plan, about, device)?;
     progress.show("reading", 0.0, None);
     let made = (|| {
         let stage = Stage {
@@ -188,7 +188,7 @@ fn make<M: VideoModel>(model: &M, asked: Asked, run: Run<'_>) -> Result<()> {
 }
 
 /// The networks that made frames go through on their way into the file: those that have something to do.
-fn finish(request: &Request, plan: &Plan, device: &Device) -> Result<Finish> {
+fn finish(request: &Request, plan: &Plan, about: &Description, device: &Device) -> Result<Finish> {
     let pixels = |[width, height]: [usize; 2]| width * height;
     let grows = pixels(request.size.map(|side| side as usize)) > pixels(plan.native_size);
     let upscales = request.upscales && grows;
@@ -196,6 +196,7 @@ fn finish(request: &Request, plan: &Plan, device: &Device) -> Result<Finish> {
         request.interpolates && !request.task.is_picture() && plan.rates.model != plan.rates.file;
     Ok(Finish {
         upscaler: upscales.then(|| weights::upscaler(device)).transpose()?,
+        source: about.frames,
         interpolator: interpolates
             .then(|| weights::interpolator(device))
             .transpose()?,
