@@ -380,7 +380,10 @@ fn a_shape_is_enough_to_say_the_size() {
 #[test]
 fn another_rate_keeps_the_length_and_a_preview_stands_beside() {
     let folder = tempdir().unwrap();
-    quick(&folder, "clip.mp4")
+    let small = ["--seconds", "1", "--steps", "2", "--size", "176x96"];
+    kinora(&folder)
+        .args(["generate", PROMPT, "-o", "clip.mp4"])
+        .args(small)
         .args(["--fps", "30", "--preview"])
         .assert()
         .success();
