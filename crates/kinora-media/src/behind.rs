@@ -114,7 +114,7 @@ mod tests {
     }
 
     impl Counter {
-        fn new(refused: u64, held: &Arc<AtomicUsize>) -> Box<Behind> {
+        fn behind(refused: u64, held: &Arc<AtomicUsize>) -> Box<Behind> {
             held.store(1, Ordering::SeqCst);
             Box::new(Behind::new(Box::new(Self {
                 frames: 0,
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn all_frames_arrive() {
         let (held, frame) = (Arc::default(), Frame::filled(2, 2, [0; 3]).unwrap());
-        let mut sink = Counter::new(0, &held);
+        let mut sink = Counter::behind(0, &held);
         (0..20).for_each(|_| sink.push(&frame).unwrap());
         assert_eq!(sink.finish().unwrap().frames, 20);
     }
@@ -159,12 +159,12 @@ mod tests {
     #[test]
     fn errors_arrive_and_nothing_is_left() {
         let (held, frame) = (Arc::default(), Frame::filled(2, 2, [0; 3]).unwrap());
-        let mut sink = Counter::new(3, &held);
+        let mut sink = Counter::behind(3, &held);
         let told = (0..20).find_map(|_| sink.push(&frame).err());
         assert!(told.unwrap().to_string().contains("refused"));
         assert!(sink.push(&frame).is_err() && sink.finish().is_err());
         assert_eq!(held.load(Ordering::SeqCst), 0);
-        let mut dropped = Counter::new(0, &held);
+        let mut dropped = Counter::behind(0, &held);
         dropped.push(&frame).unwrap();
         drop(dropped);
         assert_eq!(held.load(Ordering::SeqCst), 0);

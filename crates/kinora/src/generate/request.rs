@@ -356,8 +356,10 @@ impl Request {
             true => GIF_SIZE,
             false => defaults.size.map(|side| side as u32),
         });
-        // A clip without a steady rate gets the model's own.
+        // A clip without a steady rate gets the model's own; a picture has none.
         let fps = match task.main_clip() {
+            _ if task.is_picture() => None,
+            _ if make.fps.is_some() => make.fps,
             Some(clip) => clip.fps(),
             None if make.no_interpolate || is_gif(&output) => None,
             None => Some(FrameRate::whole(defaults.frames_per_second as u32)?),
@@ -367,7 +369,7 @@ impl Request {
             prompt: make.caption.clone().unwrap_or_else(|| complete(&prompt)),
             enhancer,
             size: make.aspect.map_or(size, |aspect| shaped(size, aspect)),
-            fps: make.fps.or(fps),
+            fps,
             upscales: !make.no_upscale,
             interpolates: !make.no_interpolate,
             preview: make.preview.then(|| name::preview_of(&output)),
