@@ -181,8 +181,8 @@ mod tests {
 
     #[test]
     fn times_may_be_uneven_and_begin_late() {
-        let uneven = [(0.1, 0.1, 100), (0.2, 0.2, 110), (0.4, 0.1, 130)];
-        let expected = [100, 100, 100, 105, 110, 115, 120, 125, 130, 130];
+        let uneven = [(0.1, 0.1, 100), (0.2, 0.2, 110), (0.4, 0.1, 122)];
+        let expected = [100, 100, 100, 105, 110, 113, 116, 119, 122, 122];
         assert_eq!(levels(&uneven, 20), expected);
         let rounded = [(0.0, 0.033, 100), (0.033, 0.034, 110), (0.067, 0.033, 120)];
         assert_eq!(levels(&rounded, 30), [100, 110, 120]);

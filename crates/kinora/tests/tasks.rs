@@ -330,6 +330,8 @@ fn a_video_passes_through_its_pictures() {
         "a sun",
         "--seconds",
         "1.5",
+        "--fps",
+        "12",
         "--image",
         "first.png",
         "--keyframe",
@@ -395,7 +397,15 @@ fn a_picture_is_made_and_a_storyboard_is_filmed() {
     let script = "[[shot]]\nprompt = \"a fox\"\nseconds = 0.5\n[[shot]]\nprompt = \"an owl\"\nseconds = 0.5\n\
                   transition = \"morph\"\n[[shot]]\nprompt = \"a bear\"\nseconds = 0.25\n";
     fs::write(folder.path().join("film.toml"), script).unwrap();
-    let film = ["storyboard", "film.toml", "--size", "176x96", "--json"];
+    let film = [
+        "storyboard",
+        "film.toml",
+        "--size",
+        "176x96",
+        "--fps",
+        "12",
+        "--json",
+    ];
     let run = kinora(&folder).args(film).args(QUICK).assert().success();
     let told: Value = serde_json::from_slice(&run.get_output().stdout).unwrap();
     // The first shot ends with a whole latent frame: 5 frames of 6.

@@ -10,6 +10,8 @@ const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 const DEVIATION: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 /// Pixels that the filter reaches to each side where nothing is made smaller.
 const SUPPORT: f64 = 2.0;
+/// Bits of a weight behind the point.
+const WEIGHT_BITS: u32 = 22;
 /// Slope of the bicubic filter (Keys, 1981) as Pillow has it.
 const SLOPE: f64 = -0.5;
 
@@ -53,7 +55,7 @@ impl Levels {
     fn resized(self, width: usize, height: usize) -> Self {
         let across = weights(self.width, width);
         let rows = self.values.chunks_exact(self.width);
-        let values = rows.flat_map(|row| across.iter().map(|taps| level(taps.of(|x| row[x]))));
+        let values = rows.flat_map(|row| across.iter().map(|taps| taps.of(|x| row[x])));
         let narrow: Vec<f32> = values.collect();
 
         let down = weights(self.height, height);
@@ -61,7 +63,7 @@ impl Levels {
         for channel in narrow.chunks_exact(self.height * width) {
             for taps in &down {
                 let pixel = |x: usize| taps.of(|y| channel[y * width + x]);
-                values.extend((0..width).map(|x| level(pixel(x))));
+                values.extend((0..width).map(pixel));
             }
         }
         Self {
@@ -93,16 +95,19 @@ impl Levels {
 /// Pixels that make up one, from `first` on.
 struct Taps {
     first: usize,
-    weights: Vec<f64>,
+    /// In 2⁻²², as Pillow has them: sums of levels that lie between two are then rounded alike.
+    weights: Vec<i64>,
 }
 
 impl Taps {
+    /// In whole levels.
     fn of(&self, pixel: impl Fn(usize) -> f32) -> f32 {
         let weighted = self.weights.iter().enumerate();
-        let sum: f64 = weighted
-            .map(|(i, weight)| weight * f64::from(pixel(self.first + i)))
+        let sum: i64 = weighted
+            .map(|(i, weight)| weight * pixel(self.first + i) as i64)
             .sum();
-        sum as f32
+        let rounded = (sum + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS;
+        rounded.clamp(0, 255) as f32
     }
 }
 
@@ -119,7 +124,10 @@ fn weights(from: usize, to: usize) -> Vec<Taps> {
         let sum: f64 = weights.iter().sum();
         Taps {
             first,
-            weights: weights.iter().map(|weight| weight / sum).collect(),
+            weights: weights
+                .iter()
+                .map(|weight| (weight / sum * f64::from(1 << WEIGHT_BITS)).round() as i64)
+                .collect(),
         }
     };
     (0..to).map(taps).collect()
