@@ -101,8 +101,7 @@ impl Seams {
         }
         let decoded = frame.clone();
         for (difference, weight) in sides {
-            difference.add_to(&mut frame, weight);
-            difference.add_detail(&decoded, &mut frame, weight);
+            difference.add_to(&mut frame, &decoded, weight);
         }
         let last = before.map(|(at, _)| *at);
         self.measured.retain(|at, _| Some(*at) >= last);
@@ -120,16 +119,45 @@ fn fade(distance: usize, reach: usize) -> f32 {
     }
 }
 
-/// What one frame is more than another.
+/// What a given frame is more than its decoded self.
 struct Difference {
-    columns: usize,
-    rows: usize,
-    /// Its low frequencies in levels of 255, `[rows, columns, 3]`.
-    cells: Vec<f32>,
-    detail: Option<Detail>,
+    low: LowFrequencies,
+    detail: Detail,
 }
 
 impl Difference {
+    /// `given − decoded`, both of the same size.
+    fn between(given: &Frame, decoded: &Frame) -> Self {
+        let low = LowFrequencies::between(given, decoded);
+        let mut corrected = decoded.clone();
+        low.add_to(&mut corrected, 1.0);
+        Self {
+            detail: Detail::between(given, &corrected, decoded),
+            low,
+        }
+    }
+
+    /// Adds it, times `weight`, to a frame that was `decoded`: the detail as that shows it.
+    fn add_to(&self, frame: &mut Frame, decoded: &Frame, weight: f32) {
+        self.low.add_to(frame, weight);
+        let more = self.detail.in_frame(decoded);
+        for (value, more) in frame.pixels_mut().iter_mut().zip(more) {
+            *value = (f32::from(*value) + more * weight)
+                .round()
+                .clamp(0.0, 255.0) as u8;
+        }
+    }
+}
+
+/// What one frame is more than another, cell by cell.
+struct LowFrequencies {
+    columns: usize,
+    rows: usize,
+    /// In levels of 255, `[rows, columns, 3]`.
+    cells: Vec<f32>,
+}
+
+impl LowFrequencies {
     /// `given − decoded`, both of the same size.
     fn between(given: &Frame, decoded: &Frame) -> Self {
         let (width, height) = decoded.size();
@@ -157,30 +185,14 @@ impl Difference {
                 *sum /= count.max(1.0);
             }
         }
-        let mut low = Self {
+        Self {
             columns,
             rows,
             cells: sums,
-            detail: None,
-        };
-        let mut corrected = decoded.clone();
-        low.add_to(&mut corrected, 1.0);
-        low.detail = Some(Detail::between(given, &corrected, decoded));
-        low
-    }
-
-    /// Adds the detail of what `decoded` shows to `frame`, times `weight`.
-    fn add_detail(&self, decoded: &Frame, frame: &mut Frame, weight: f32) {
-        let Some(detail) = &self.detail else { return };
-        let more = detail.in_frame(decoded);
-        for (value, more) in frame.pixels_mut().iter_mut().zip(more) {
-            *value = (f32::from(*value) + more * weight)
-                .round()
-                .clamp(0.0, 255.0) as u8;
         }
     }
 
-    /// Adds the low frequencies, times `weight`, bilinearly between the middles of the cells.
+    /// Adds it, times `weight`, bilinearly between the middles of the cells.
     fn add_to(&self, frame: &mut Frame, weight: f32) {
         let (width, height) = frame.size();
         let across = Places::new(width, self.columns);
@@ -283,9 +295,9 @@ mod tests {
             Frame::from_fn(24, 16, |x, _| [if x % 2 == 0 { 90 } else { 110 }; 3]).unwrap();
         let difference = Difference::between(&stripes, &grey(100));
         let mut frame = grey(100);
-        difference.add_to(&mut frame, 1.0);
+        difference.low.add_to(&mut frame, 1.0);
         assert_eq!(frame, grey(100), "stripes are no low frequency");
-        difference.add_detail(&grey(100), &mut frame, 1.0);
+        difference.add_to(&mut frame, &grey(100), 1.0);
         assert_eq!(frame, stripes);
     }
 }

@@ -1,16 +1,18 @@
 //! Clips with more pixels and more frames: what comes back, what stays, and what is refused.
 
+mod frames;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use assert_cmd::Command;
-use kinora_media::{
-    Frame, FrameRate, SinkOptions, open_sink, open_source, probe, resize, write_picture,
-};
+use kinora_media::{Frame, FrameRate, SinkOptions, open_sink, probe, resize, write_picture};
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
+
+use frames::{difference, frames, pictures};
 
 const SIZE: [u32; 2] = [160, 96];
 
@@ -52,25 +54,6 @@ fn clip(folder: &TempDir, name: &str, frames: &[Frame]) -> PathBuf {
 
 fn days(count: u32) -> Vec<Frame> {
     (0..count).map(|index| day(index, SIZE)).collect()
-}
-
-fn frames(path: impl AsRef<Path>) -> Vec<Frame> {
-    let frames = open_source(path).unwrap();
-    frames.map(|frame| frame.unwrap().frame).collect()
-}
-
-fn pictures(folder: &TempDir, name: &str) -> Vec<Frame> {
-    let entries = fs::read_dir(folder.path().join(name)).unwrap();
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    paths.iter().flat_map(frames).collect()
-}
-
-/// Mean difference in levels of 255.
-fn difference(a: &Frame, b: &Frame) -> f64 {
-    let pixels = a.pixels().iter().zip(b.pixels());
-    let sum: u64 = pixels.map(|(&a, &b)| u64::from(a.abs_diff(b))).sum();
-    sum as f64 / a.pixels().len() as f64
 }
 
 fn told(command: &mut Command) -> Value {

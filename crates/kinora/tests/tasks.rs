@@ -1,14 +1,18 @@
 //! Clips and pictures in, clips out: what each verb makes, what it refuses, and what it goes on with.
 
+mod frames;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
-use kinora_media::{Frame, FrameRate, SinkOptions, open_sink, open_source, write_picture};
+use kinora_media::{Frame, FrameRate, SinkOptions, open_sink, write_picture};
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
+
+use frames::{difference, frames, pictures};
 
 const SIZE: [u32; 2] = [176, 96];
 
@@ -44,27 +48,6 @@ fn given(folder: &TempDir, name: &str, frames: u32) -> PathBuf {
     (0..frames).for_each(|index| sink.push(&picture(index, SIZE)).unwrap());
     sink.finish().unwrap();
     path
-}
-
-fn frames(path: impl AsRef<Path>) -> Vec<Frame> {
-    let frames = open_source(path).unwrap();
-    frames.map(|frame| frame.unwrap().frame).collect()
-}
-
-fn pictures(folder: &TempDir, name: &str) -> Vec<Frame> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder.path().join(name))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    paths.sort();
-    paths.iter().flat_map(frames).collect()
-}
-
-/// Mean difference in levels of 255.
-fn difference(a: &Frame, b: &Frame) -> f64 {
-    let pixels = a.pixels().iter().zip(b.pixels());
-    let sum: u64 = pixels.map(|(&a, &b)| u64::from(a.abs_diff(b))).sum();
-    sum as f64 / a.pixels().len() as f64
 }
 
 /// `arguments` are refused with a message that says `reason`, and nothing is made.
