@@ -250,6 +250,17 @@ pub trait VideoModel {
     /// A window that the model does not take, and weights that cannot be read where they are read when they are needed.
     fn velocity(&self, window: Window<'_>, text: &Self::Text) -> Result<Tensor<5>, Error>;
 
+    /// [`velocity`](Self::velocity) of several windows, each with its own text, which may cost less than one after another: the
+    /// prompt, and what to keep away from. All have the same sizes and timesteps.
+    ///
+    /// # Errors
+    ///
+    /// As [`velocity`](Self::velocity).
+    fn velocities(&self, asked: Vec<(Window<'_>, &Self::Text)>) -> Result<Vec<Tensor<5>>, Error> {
+        let ask = |(window, text)| self.velocity(window, text);
+        asked.into_iter().map(ask).collect()
+    }
+
     /// What a network makes of a step's timesteps before it looks at any latents, and which network that is: where it hardly
     /// changes from step to step, neither does the velocity. By default, and where [`Description::tells_steps`] is not set,
     /// nothing is told.

@@ -402,3 +402,31 @@ fn a_named_place_reaches_the_denoiser() {
     let change = velocity("beach") - velocity("sea");
     assert!(change.abs().max().into_scalar::<f32>() > 1e-3);
 }
+
+/// The prompt and what to keep away from are asked for at once.
+#[test]
+fn a_batch_of_windows_is_as_each_alone() {
+    let device = Device::flex();
+    let model = awake_model(&device);
+    let latents = random([1, 8, 2, 3, 4], &device);
+    let clip = ClipShape {
+        size: [64, 48],
+        latent_frames: 20,
+        seed: 1,
+    };
+    let planned = model.encode_text("a koala waves").unwrap();
+    let planned = model.plan("a koala waves", planned, clip, Known::default());
+    let texts = [planned.unwrap(), model.encode_text("").unwrap()];
+    let window = || Window {
+        latents: latents.clone(),
+        timesteps: &[0.0, 0.7],
+        first_latent_frame: 3,
+        source: None,
+    };
+    let asked = texts.iter().map(|text| (window(), text)).collect();
+    let together = model.velocities(asked).unwrap();
+    assert_eq!(together.len(), texts.len());
+    for (one, text) in together.into_iter().zip(&texts) {
+        close(one, model.velocity(window(), text).unwrap(), 1e-6);
+    }
+}

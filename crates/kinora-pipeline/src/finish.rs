@@ -5,7 +5,7 @@ use std::time::Duration;
 use burn::tensor::Device;
 use kinora_media::{Frame, resize, resize_to_cover};
 use kinora_models::interpolator::Interpolator;
-use kinora_models::upscaler::{Source, Upscaler};
+use kinora_models::upscaler::{SCALE, Source, Upscaler};
 
 use crate::cut::is_cut;
 use crate::frames::{frames_from_tensor, tensor_from_frames};
@@ -44,7 +44,21 @@ impl Finish {
     pub fn fitted(&self, frame: &Frame, size: [u32; 2], fit: Fit) -> Result<Frame, Error> {
         let [width, height] = size;
         let large = match &self.upscaler {
-            Some(upscaler) if grows(frame, size, fit) => Some(self.enlarged(upscaler, frame)?),
+            Some(upscaler) if grows(frame, size, fit) => {
+                let small = tensor_from_frames(std::slice::from_ref(frame), &self.device);
+                let [first, span] = part(frame, size, fit);
+                let to = [height as usize, width as usize];
+                if let Some(bytes) = upscaler.upscale_to_size(&small, self.source, first, span, to)
+                {
+                    return Ok(Frame::new(width, height, bytes)?);
+                }
+                let (bytes, scale) = (upscaler.upscale_to_bytes(small, self.source), SCALE as u32);
+                Some(Frame::new(
+                    frame.width() * scale,
+                    frame.height() * scale,
+                    bytes,
+                )?)
+            }
             _ => None,
         };
         let frame = large.as_ref().unwrap_or(frame);
@@ -52,13 +66,6 @@ impl Finish {
             Fit::Cover => resize_to_cover(frame, width, height)?,
             Fit::Stretch => resize(frame, width, height)?,
         })
-    }
-
-    /// `frame` by the network.
-    fn enlarged(&self, upscaler: &Upscaler, frame: &Frame) -> Result<Frame, Error> {
-        let small = tensor_from_frames(std::slice::from_ref(frame), &self.device);
-        let mut frames = frames_from_tensor(upscaler.upscale(small, self.source))?;
-        Ok(frames.swap_remove(0))
     }
 
     /// Which frame of the model frame `index` of the file shows, and how far it is on the way to the next one, 0 to below 1.
@@ -94,6 +101,20 @@ pub(crate) struct FinishTimes {
     pub(crate) between: Duration,
     /// Frames at the size of the file.
     pub(crate) enlarge: Duration,
+}
+
+/// The part of a frame that is seen at `size`: its first row and column, and its rows and columns, in pixels.
+fn part(frame: &Frame, [width, height]: [u32; 2], fit: Fit) -> [[f32; 2]; 2] {
+    let from = [frame.height(), frame.width()].map(|side| side as f32);
+    let to = [height, width].map(|side| side as f32);
+    let span = match fit {
+        Fit::Stretch => from,
+        Fit::Cover => {
+            let scale = (to[0] / from[0]).max(to[1] / from[1]);
+            [0, 1].map(|axis| (to[axis] / scale).min(from[axis]))
+        }
+    };
+    [[0, 1].map(|axis| (from[axis] - span[axis]) / 2.0), span]
 }
 
 /// Whether a frame becomes larger on its way to `size`.

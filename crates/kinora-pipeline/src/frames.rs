@@ -17,14 +17,12 @@ pub fn frames_from_tensor(video: Tensor<5>) -> Result<Vec<Frame>, Error> {
         .into_data()
         .try_into_vec()
         .expect("networks give f32 tensors");
-    let bytes: Vec<u8> = values
-        .iter()
-        .map(|value| ((value * 127.5) + 127.5).round().clamp(0.0, 255.0) as u8)
-        .collect();
+    // Rounded, and clipped by the cast.
+    let byte = |value: &f32| (value * 127.5 + 128.0) as u8;
     let size = height * width * 3;
     (0..frames)
         .map(|i| {
-            let pixels = bytes[i * size..(i + 1) * size].to_vec();
+            let pixels = values[i * size..][..size].iter().map(byte).collect();
             Ok(Frame::new(width as u32, height as u32, pixels)?)
         })
         .collect()

@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use kinora_media::Frame;
 use kinora_models::VideoModel;
 
+use crate::behind::finish_behind;
 use crate::finish::FinishTimes;
 use crate::reel::Reel;
 use crate::session::Session;
@@ -59,7 +60,7 @@ pub enum Progress {
     },
 }
 
-/// Time that each stage took.
+/// Time that each stage took. Frames between, frames at the size of the file and output go beside the other stages in [`make`].
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct StageTimes {
     /// Text encoder.
@@ -129,7 +130,7 @@ pub fn generate<M: VideoModel>(
 }
 
 /// Makes a film. Windows that `session` holds are not made again, and those that are made are saved there. `on_frame` receives
-/// each frame of the file in order.
+/// each frame of the file in order, on another thread: frames are finished while the next window is sampled.
 ///
 /// # Errors
 ///
@@ -140,24 +141,30 @@ pub fn make<M: VideoModel>(
     device: &Device,
     session: Option<&mut Session>,
     on_progress: impl FnMut(Progress) -> bool,
-    mut on_frame: impl FnMut(&Frame) -> Result<(), Error>,
+    on_frame: impl FnMut(&Frame) -> Result<(), Error> + Send,
 ) -> Result<Report, Error> {
-    let mut reel = film.reel;
+    let Film {
+        size,
+        takes,
+        mut reel,
+    } = film;
     let work = Work {
         model,
-        size: film.size,
+        size,
         device,
         session,
         on_progress,
     };
-    let mut report = work.run(film.takes, &mut |place, frame| {
-        reel.push(place, &frame, &mut on_frame)
+    let (mut report, output) = finish_behind(&mut reel, size, on_frame, |hand_on| {
+        work.run(takes, &mut |place, frame| hand_on(place, frame))
     })?;
-    reel.finish(&mut on_frame)?;
     let FinishTimes { between, enlarge } = reel.times();
-    let times = &mut report.times;
-    (times.between, times.enlarge) = (between, enlarge);
-    times.output = times.output.saturating_sub(between + enlarge);
+    report.times = StageTimes {
+        between,
+        enlarge,
+        output,
+        ..report.times
+    };
     Ok(report)
 }
 

@@ -6,9 +6,10 @@
 //! frames larger and more on their way into the file, [`Smooth`] does so for any clip. Nothing
 //! here knows which model family it drives.
 
+mod behind;
 mod beside;
+mod carried;
 mod cut;
-mod detail;
 mod error;
 mod finish;
 mod frames;

@@ -1,19 +1,22 @@
 //! Seams that do not flash: made frames take over light and colour of the given ones beside them.
 //!
 //! A given frame that goes through the autoencoder comes back a little lighter, darker or greyer. Where the given frame is shown as
-//! it is and its neighbour comes from the decoder, that difference would be seen as a flash. So it is measured where both are
-//! known, and added to the frames beside the seam, less and less with the distance: its low frequencies where they are, its
-//! [detail](crate::detail) where the picture has moved it.
+//! it is and its neighbour comes from the decoder, that difference would be seen as a flash. So the frames beside the seam show the
+//! given one where [the picture has moved it](crate::carried), less and less with the distance, and take over its low frequencies where
+//! it does not reach.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use kinora_media::Frame;
 
 use crate::Error;
-use crate::detail::Detail;
+use crate::carried::Carried;
 
 /// Cells of the grid on which the difference is measured, along the longer side of a frame.
 const CELLS: u32 = 12;
+
+/// The part of the way on which a given frame is carried where it does not match what was made.
+const DISSOLVE: f32 = 0.75;
 
 /// Corrects decoded frames as they come, in order.
 pub(crate) struct Seams {
@@ -50,7 +53,7 @@ impl Seams {
     ) -> Result<(), Error> {
         if let Some(given) = self.given.get(&place) {
             self.measured
-                .insert(place, Difference::between(given, &decoded));
+                .insert(place, Difference::between(given.clone(), &decoded));
         }
         self.waiting.push_back((place, decoded));
         while let Some((front, _)) = self.waiting.front() {
@@ -87,21 +90,24 @@ impl Seams {
         };
         let before = self.measured.range(..=place).next_back();
         let after = self.measured.range(place + 1..).next();
-        let weight = |at: usize| fade(at.abs_diff(place), self.reach);
-        let mut sides: Vec<(&Difference, f32)> = [before, after]
+        let sides: Vec<(&Difference, usize)> = [before, after]
             .into_iter()
             .flatten()
-            .map(|(at, difference)| (difference, weight(*at)))
-            .filter(|(_, weight)| *weight > 0.0)
+            .map(|(at, difference)| (difference, at.abs_diff(place)))
+            .filter(|(_, distance)| *distance < self.reach.max(1))
             .collect();
         // Between two seams that are near each other they share the frame.
-        let sum: f32 = sides.iter().map(|(_, weight)| weight).sum();
-        for (_, weight) in &mut sides {
-            *weight /= sum.max(1.0);
-        }
-        let decoded = frame.clone();
-        for (difference, weight) in sides {
-            difference.add_to(&mut frame, &decoded, weight);
+        let weight = |distance| fade(distance as f32 / self.reach.max(1) as f32);
+        let sum: f32 = sides.iter().map(|(_, distance)| weight(*distance)).sum();
+        let more: Vec<Vec<f32>> = sides
+            .iter()
+            .map(|(difference, distance)| difference.in_frame(&frame, *distance, self.reach))
+            .collect();
+        for (i, value) in frame.pixels_mut().iter_mut().enumerate() {
+            let more: f32 = more.iter().map(|more| more[i]).sum();
+            *value = (f32::from(*value) + more / sum.max(1.0))
+                .round()
+                .clamp(0.0, 255.0) as u8;
         }
         let last = before.map(|(at, _)| *at);
         self.measured.retain(|at, _| Some(*at) >= last);
@@ -109,9 +115,9 @@ impl Seams {
     }
 }
 
-/// 1 at the seam, 0 from `reach` frames on, smooth at both ends.
-fn fade(distance: usize, reach: usize) -> f32 {
-    let left = 1.0 - distance as f32 / reach.max(1) as f32;
+/// 1 at the beginning of the way, 0 from its end on, smooth at both.
+fn fade(way: f32) -> f32 {
+    let left = 1.0 - way;
     if left <= 0.0 {
         0.0
     } else {
@@ -122,30 +128,35 @@ fn fade(distance: usize, reach: usize) -> f32 {
 /// What a given frame is more than its decoded self.
 struct Difference {
     low: LowFrequencies,
-    detail: Detail,
+    carried: Carried,
 }
 
 impl Difference {
     /// `given − decoded`, both of the same size.
-    fn between(given: &Frame, decoded: &Frame) -> Self {
-        let low = LowFrequencies::between(given, decoded);
-        let mut corrected = decoded.clone();
-        low.add_to(&mut corrected, 1.0);
+    fn between(given: Frame, decoded: &Frame) -> Self {
         Self {
-            detail: Detail::between(given, &corrected, decoded),
-            low,
+            low: LowFrequencies::between(&given, decoded),
+            carried: Carried::new(given, decoded),
         }
     }
 
-    /// Adds it, times `weight`, to a frame that was `decoded`: the detail as that shows it.
-    fn add_to(&self, frame: &mut Frame, decoded: &Frame, weight: f32) {
-        self.low.add_to(frame, weight);
-        let more = self.detail.in_frame(decoded);
-        for (value, more) in frame.pixels_mut().iter_mut().zip(more) {
-            *value = (f32::from(*value) + more * weight)
-                .round()
-                .clamp(0.0, 255.0) as u8;
+    /// What is to be added to a decoded frame so many frames away, of `reach`: levels of 255, `[height, width, 3]`.
+    fn in_frame(&self, decoded: &Frame, distance: usize, reach: usize) -> Vec<f32> {
+        let way = distance as f32 / reach.max(1) as f32;
+        let (slow, quick) = (fade(way), fade(way / DISSOLVE));
+        let carried = self.carried.in_frame(decoded, distance);
+        let (width, height) = decoded.size();
+        let low = self.low.at_pixels(width, height);
+        let mut more = Vec::with_capacity(decoded.pixels().len());
+        let pixels = decoded.pixels().chunks_exact(3).zip(carried).zip(low);
+        for ((pixel, there), low) in pixels {
+            let share = there.cover * mix(quick, slow, there.trust);
+            let levels = pixel.iter().zip(there.colour).zip(low);
+            more.extend(levels.map(|((&level, colour), low)| {
+                share * (colour - f32::from(level)) + (slow - share) * low
+            }));
         }
+        more
     }
 }
 
@@ -192,26 +203,26 @@ impl LowFrequencies {
         }
     }
 
-    /// Adds it, times `weight`, bilinearly between the middles of the cells.
-    fn add_to(&self, frame: &mut Frame, weight: f32) {
-        let (width, height) = frame.size();
-        let across = Places::new(width, self.columns);
-        let down = Places::new(height, self.rows);
-        let mut pixels = frame.pixels_mut().chunks_exact_mut(3);
-        for (top, bottom, lower) in down.between() {
-            for (left, right, further) in across.between() {
-                let Some(pixel) = pixels.next() else { return };
-                for (channel, value) in pixel.iter_mut().enumerate() {
-                    let cell = |row: usize, column: usize| {
-                        self.cells[(row * self.columns + column) * 3 + channel]
-                    };
-                    let upper = mix(cell(top, left), cell(top, right), further);
-                    let under = mix(cell(bottom, left), cell(bottom, right), further);
-                    let more = mix(upper, under, lower) * weight;
-                    *value = (f32::from(*value) + more).round().clamp(0.0, 255.0) as u8;
-                }
-            }
-        }
+    /// At each pixel of a frame, bilinearly between the middles of the cells.
+    fn at_pixels(&self, width: u32, height: u32) -> impl Iterator<Item = [f32; 3]> {
+        let across: Vec<_> = Places::new(width, self.columns).between().collect();
+        let down: Vec<_> = Places::new(height, self.rows).between().collect();
+        down.into_iter().flat_map(move |(top, bottom, lower)| {
+            let row: Vec<[f32; 3]> = across
+                .iter()
+                .map(|&(left, right, further)| {
+                    std::array::from_fn(|channel| {
+                        let cell = |row: usize, column: usize| {
+                            self.cells[(row * self.columns + column) * 3 + channel]
+                        };
+                        let upper = mix(cell(top, left), cell(top, right), further);
+                        let under = mix(cell(bottom, left), cell(bottom, right), further);
+                        mix(upper, under, lower)
+                    })
+                })
+                .collect();
+            row
+        })
     }
 }
 
@@ -293,11 +304,50 @@ mod tests {
     fn a_frame_that_shows_the_same_becomes_the_given_one() {
         let stripes =
             Frame::from_fn(24, 16, |x, _| [if x % 2 == 0 { 90 } else { 110 }; 3]).unwrap();
-        let difference = Difference::between(&stripes, &grey(100));
-        let mut frame = grey(100);
-        difference.low.add_to(&mut frame, 1.0);
-        assert_eq!(frame, grey(100), "stripes are no low frequency");
-        difference.add_to(&mut frame, &grey(100), 1.0);
-        assert_eq!(frame, stripes);
+        let mut seams = Seams::new([(0, stripes.clone())].into(), 8);
+        let mut shown = Vec::new();
+        for place in 0..3 {
+            let mut take = |_, frame| {
+                shown.push(frame);
+                Ok(())
+            };
+            seams.push(place, grey(100), &mut take).unwrap();
+        }
+        assert_eq!(shown[0], stripes);
+        let contrast = |frame: &Frame| frame.pixels()[3].abs_diff(frame.pixels()[0]);
+        assert!(contrast(&shown[1]) > contrast(&shown[2]) && contrast(&shown[2]) > 10);
+    }
+
+    /// Neither a jump at the seam nor one later.
+    #[test]
+    fn another_picture_comes_in_by_a_dissolve() {
+        let checks = |dark: u8| {
+            Frame::from_fn(48, 32, |x, y| {
+                [if (x / 5 + y / 5) % 2 == 0 { dark } else { 230 }; 3]
+            })
+            .unwrap()
+        };
+        let given = grey(40);
+        let given = kinora_media::resize(&given, 48, 32).unwrap();
+        let mut seams = Seams::new([(0, given.clone())].into(), 8);
+        let mut shown = Vec::new();
+        for place in 0..10 {
+            let decoded = if place == 0 {
+                given.clone()
+            } else {
+                checks(20)
+            };
+            let mut take = |_, frame: Frame| {
+                shown.push(f32::from(frame.pixels()[3 * 6]));
+                Ok(())
+            };
+            seams.push(place, decoded, &mut take).unwrap();
+        }
+        assert_eq!((shown[0], shown[9]), (40.0, 230.0));
+        let steps: Vec<f32> = shown.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(
+            steps.iter().all(|step| (0.0..=60.0).contains(step)),
+            "{steps:?}"
+        );
     }
 }

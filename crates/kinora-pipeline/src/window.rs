@@ -403,26 +403,20 @@ impl Denoising {
         request: &WindowRequest<'_, M::Text>,
         timesteps: &[f32],
     ) -> Result<Vec<Tensor<5>>, Error> {
-        let ask = |(text, source): (&M::Text, Option<&Tensor<5>>)| {
-            let window = Window {
-                latents: self.x.clone(),
-                timesteps,
-                first_latent_frame: request.first_latent_frame,
-                source,
+        let ask_all = || {
+            let with = |text, source| {
+                let window = Window {
+                    latents: self.x.clone(),
+                    timesteps,
+                    first_latent_frame: request.first_latent_frame,
+                    source,
+                };
+                (window, text)
             };
-            model.velocity(window, text)
-        };
-        let ask_all = || -> Result<Vec<Tensor<5>>, Error> {
             // Guidance leads away from what neither words nor source ask for.
-            let texts = [
-                Some((request.positive, self.source.as_ref())),
-                request.negative.map(|negative| (negative, None)),
-            ];
-            Ok(texts
-                .into_iter()
-                .flatten()
-                .map(ask)
-                .collect::<Result<_, _>>()?)
+            let mut asked = vec![with(request.positive, self.source.as_ref())];
+            asked.extend(request.negative.map(|negative| with(negative, None)));
+            Ok(model.velocities(asked)?)
         };
         let Some(threshold) = request.sampling.step_cache else {
             return ask_all();

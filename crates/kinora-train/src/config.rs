@@ -132,6 +132,9 @@ pub struct UpscalerRun {
     pub degraded_by: PathBuf,
     /// Sizes of the network.
     pub model: UpscalerConfig,
+    /// A model file of the same sizes that the run starts from; the optimiser starts afresh.
+    #[serde(default)]
+    pub from: Option<PathBuf>,
     /// The optimiser.
     #[serde(default)]
     pub optimizer: OptimizerConfig,
@@ -157,6 +160,9 @@ pub struct InterpolatorRun {
     pub name: String,
     /// Sizes of the network.
     pub model: InterpolatorConfig,
+    /// A model file of the same sizes that the run starts from; the optimiser starts afresh.
+    #[serde(default)]
+    pub from: Option<PathBuf>,
     /// The optimiser.
     #[serde(default)]
     pub optimizer: OptimizerConfig,

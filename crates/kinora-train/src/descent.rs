@@ -1,5 +1,6 @@
 //! The loop that every run goes through: draw, differentiate, step, record, save.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 
@@ -41,6 +42,21 @@ pub(crate) trait Course {
         descent: &Descent<Self::Network>,
         finished: bool,
     ) -> Result<(), Error>;
+}
+
+/// `fresh` with the parameters of the model file that a run starts from, if one is named.
+///
+/// # Errors
+///
+/// A file that cannot be read, or one of other sizes.
+pub(crate) fn begin<M: Module>(from: Option<&Path>, fresh: M) -> Result<M, Error> {
+    let Some(path) = from else { return Ok(fresh) };
+    let bytes = std::fs::read(path).map_err(|source| Error::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    let (tensors, _) = weights::from_bytes(&bytes)?;
+    Ok(weights::assign(fresh, "model", &tensors)?)
 }
 
 /// The loss of one step, and what it takes.

@@ -45,6 +45,7 @@ mod parallel;
 #[cfg(test)]
 mod reference;
 mod residual;
+mod resize;
 mod rope;
 mod rows;
 mod scratch;
@@ -64,6 +65,7 @@ pub use matrix::MatRef;
 pub use norm::{norm_modulate_backward, norm_modulate_forward};
 pub use optimizer::{AdamWStep, adamw_step, ema_update, squared_norm};
 pub use residual::{gate_residual_backward, gate_residual_forward};
+pub use resize::{CubicShape, Pixel, cubic_to_bytes};
 pub use rope::{HeadsShape, rms_norm_rope_backward, rms_norm_rope_forward};
 pub use rows::{GroupedRows, sum_rows};
 pub use warp::{WarpShape, warp_backward, warp_forward};

@@ -76,6 +76,19 @@ pub struct KeyValue {
     value: Tensor<4>,
 }
 
+impl KeyValue {
+    /// Those of a batch; all contexts have the same number of tokens.
+    pub fn stack(parts: &[&Self]) -> Self {
+        let all = |part: fn(&Self) -> &Tensor<4>| {
+            Tensor::cat(parts.iter().map(|one| part(one).clone()).collect(), 0)
+        };
+        Self {
+            key: all(|one| &one.key),
+            value: all(|one| &one.value),
+        }
+    }
+}
+
 /// Tokens look at a context.
 #[derive(Module, Debug)]
 pub struct CrossAttention {

@@ -45,6 +45,25 @@ pub struct PreparedContext {
     pooled: Tensor<2>,
 }
 
+impl PreparedContext {
+    /// Those of a batch; all have the same number of tokens.
+    pub fn stack(contexts: &[&Self]) -> Self {
+        let blocks = contexts.first().map_or(0, |first| first.blocks.len());
+        let of_block = |i: usize| {
+            let parts: Vec<&KeyValue> = contexts.iter().map(|one| &one.blocks[i]).collect();
+            KeyValue::stack(&parts)
+        };
+        let all = |part: fn(&Self) -> &Tensor<2>| {
+            Tensor::cat(contexts.iter().map(|one| part(one).clone()).collect(), 0)
+        };
+        Self {
+            blocks: (0..blocks).map(of_block).collect(),
+            bias: all(|one| &one.bias),
+            pooled: all(|one| &one.pooled),
+        }
+    }
+}
+
 /// Channels that go in and come out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Channels {

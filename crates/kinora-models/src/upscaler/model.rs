@@ -1,10 +1,14 @@
 //! A trained upscaler, and its weight file.
 
+use std::ops::Range;
+
 use burn::tensor::{Device, Tensor};
+use kinora_kernels::cpu::{CubicShape, Pixel, cubic_to_bytes};
 
 use super::config::UpscalerConfig;
-use super::network::{SCALE, Source, UpscalerNetwork};
+use super::network::{FOLDED_RING, FOLDED_SIDE, SCALE, Source, UpscalerNetwork};
 use crate::network_file::{self, NetworkFile};
+use crate::weights::floats;
 use crate::{Error, weights};
 
 /// The one entry of the file's metadata.
@@ -72,38 +76,143 @@ impl Upscaler {
     ///
     /// `[1, 3, frames, height, width]`, −1 to 1 → `[1, 3, frames, SCALE · height, SCALE · width]`, about −1 to 1
     pub fn upscale(&self, frames: Tensor<5>, source: Source) -> Tensor<5> {
-        let [_, _, count, _, width] = frames.dims();
-        let rows = BAND_PIXELS / (count * width).max(1);
-        self.upscale_by(frames, source, rows.max(1))
+        let [_, _, count, height, width] = frames.dims();
+        let bands = self.bands(height, BAND_PIXELS / (count * width).max(1));
+        let band = |Band { seen, shown }: Band| {
+            let part = frames.clone().narrow(3, seen.start, seen.len());
+            let from = (shown.start - seen.start) * SCALE;
+            let part = self.network.forward(part, source);
+            part.narrow(3, from, shown.len() * SCALE)
+        };
+        Tensor::cat(bands.map(band).collect(), 3)
     }
 
-    /// As [`upscale`](Self::upscale), in bands of about `rows`.
-    fn upscale_by(&self, frames: Tensor<5>, source: Source, rows: usize) -> Tensor<5> {
-        let height = frames.dims()[3];
-        // Bands begin at even rows, as folded places do.
-        let rows = rows.next_multiple_of(2);
-        if rows >= height {
-            return self.network.forward(frames, source);
+    /// As [`upscale`](Self::upscale), to bytes, which takes a third of the time: 0 is −1 and 255 is 1.
+    ///
+    /// # Shapes
+    ///
+    /// `[1, 3, 1, height, width]` → `[SCALE · height, SCALE · width, 3]`
+    pub fn upscale_to_bytes(&self, frame: Tensor<5>, source: Source) -> Vec<u8> {
+        let [_, _, _, height, width] = frame.dims();
+        let mut bytes = Vec::with_capacity(height * width * SCALE * SCALE * 3);
+        let mut row = vec![Pixel::default(); width * SCALE];
+        for Band { seen, shown } in self.bands(height, BAND_PIXELS / width.max(1)) {
+            let part = frame.clone().narrow(3, seen.start, seen.len());
+            let folded = Folded::new(self.network.folded(part, source));
+            let first = (shown.start - seen.start) * SCALE;
+            for y in first..first + shown.len() * SCALE {
+                folded.row(y, &mut row);
+                bytes.extend(
+                    row.iter()
+                        .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]].map(byte)),
+                );
+            }
         }
-        let reach = self.network.reach().next_multiple_of(2);
-        let band = |from: usize| {
-            let to = (from + rows).min(height);
-            let (first, last) = (from.saturating_sub(reach), (to + reach).min(height));
-            let seen = frames.clone().narrow(3, first, last - first);
-            self.network.forward(seen, source).narrow(
-                3,
-                (from - first) * SCALE,
-                (to - from) * SCALE,
-            )
-        };
-        Tensor::cat((0..height).step_by(rows).map(band).collect(), 3)
+        bytes
     }
+
+    /// A part of what a frame is enlarged to, at a larger size still: in one pass, where [`upscale_to_bytes`](Self::upscale_to_bytes)
+    /// and a filter over its bytes take several. `None` where the frame is too large to go through the network at once, or what is
+    /// asked for is smaller.
+    ///
+    /// # Shapes
+    ///
+    /// `[1, 3, 1, height, width]` → `[to[0], to[1], 3]`; the part begins at `first` and spans `span`, rows and columns in pixels of
+    /// the frame.
+    pub fn upscale_to_size(
+        &self,
+        frame: &Tensor<5>,
+        source: Source,
+        first: [f32; 2],
+        span: [f32; 2],
+        to: [usize; 2],
+    ) -> Option<Vec<u8>> {
+        let [_, _, _, height, width] = frame.dims();
+        let enlarged = |pixels: f32| pixels * SCALE as f32;
+        let grows = span
+            .iter()
+            .zip(to)
+            .all(|(span, to)| enlarged(*span) <= to as f32);
+        if height * width > BAND_PIXELS || !grows {
+            return None;
+        }
+        let folded = Folded::new(self.network.folded(frame.clone(), source));
+        let shape = CubicShape {
+            from: [height * SCALE, width * SCALE],
+            first: first.map(enlarged),
+            span: span.map(enlarged),
+            to,
+        };
+        let mut bytes = vec![0; to[0] * to[1] * 3];
+        cubic_to_bytes(shape, |y, row| folded.row(y, row), &mut bytes);
+        Some(bytes)
+    }
+
+    /// The bands of about `rows` in which frames of `height` go through the network.
+    fn bands(&self, height: usize, rows: usize) -> impl Iterator<Item = Band> + use<> {
+        // They begin at even rows, as folded places do.
+        let rows = rows.max(1).next_multiple_of(2);
+        let reach = self.network.reach().next_multiple_of(2);
+        (0..height).step_by(rows).map(move |from| {
+            let to = (from + rows).min(height);
+            Band {
+                seen: from.saturating_sub(reach)..(to + reach).min(height),
+                shown: from..to,
+            }
+        })
+    }
+}
+
+/// Rows of a frame that go through the network together.
+struct Band {
+    /// What it looks at.
+    seen: Range<usize>,
+    /// What becomes of these is shown.
+    shown: Range<usize>,
+}
+
+/// An enlarged frame as it leaves the network.
+struct Folded {
+    /// `[rows, columns, FOLDED_SIDE, FOLDED_SIDE, 3]`
+    values: Vec<f32>,
+    columns: usize,
+}
+
+impl Folded {
+    fn new(folded: Tensor<5>) -> Self {
+        let columns = folded.dims()[3];
+        Self {
+            values: floats(folded),
+            columns,
+        }
+    }
+
+    /// Row `y` of the frame, without what goes on beyond its borders.
+    fn row(&self, y: usize, row: &mut [Pixel]) {
+        let y = y + FOLDED_RING;
+        let begin = y / FOLDED_SIDE * self.columns;
+        let within = y % FOLDED_SIDE * FOLDED_SIDE * 3;
+        // The ring is a whole place wide.
+        let places = self.values
+            [(begin + FOLDED_RING / FOLDED_SIDE) * FOLDED_SIDE * FOLDED_SIDE * 3..]
+            .chunks_exact(FOLDED_SIDE * FOLDED_SIDE * 3);
+        for (pixels, place) in row.chunks_mut(FOLDED_SIDE).zip(places) {
+            let values = place[within..].chunks_exact(3);
+            for (pixel, value) in pixels.iter_mut().zip(values) {
+                *pixel = [value[0], value[1], value[2], 0.0];
+            }
+        }
+    }
+}
+
+/// −1 to 1 as 0 to 255, rounded, and clipped by the cast.
+fn byte(value: f32) -> u8 {
+    (value * 127.5 + 128.0) as u8
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::weights::floats;
     use burn::module::{Module, ModuleMapper, Param};
     use burn::tensor::Distribution;
 
@@ -146,28 +255,64 @@ mod tests {
             let x = i % 48;
             if (8..40).contains(&x) {
                 let expected = ((x as f32 + 0.5) / 4.0 - 0.5) / 16.0;
-                assert!((value - expected).abs() < 1e-4, "{x}: {value} {expected}");
+                assert!((value - expected).abs() < 4e-3, "{x}: {value} {expected}");
             }
         }
         // What is flat stays so up to the borders.
         let flat = upscaler(fresh()).upscale(Tensor::full([1, 3, 2, 5, 9], 0.5, &device), CLEAN);
-        assert!(floats(flat).iter().all(|value| (value - 0.5).abs() < 1e-4));
+        assert!(floats(flat).iter().all(|value| (value - 0.5).abs() < 4e-3));
     }
 
     #[test]
     fn bands_are_as_the_whole() {
         let upscaler = upscaler(random());
-        for (height, width) in [(40, 12), (33, 15)] {
-            let frames = noise([1, 3, 2, height, width]);
-            let whole = floats(upscaler.upscale_by(frames.clone(), CLEAN, height));
-            for rows in [1, 7, 16, 32] {
-                assert_eq!(
-                    floats(upscaler.upscale_by(frames.clone(), CLEAN, rows)),
-                    whole,
-                    "{rows}"
-                );
+        for height in [40, 33, 2, 1] {
+            for rows in [0, 1, 7, 16, 32, 64] {
+                let bands: Vec<Band> = upscaler.bands(height, rows).collect();
+                assert!(bands.iter().all(|band| band.seen.start % 2 == 0));
+                let shown: Vec<usize> = bands.into_iter().flat_map(|band| band.shown).collect();
+                assert_eq!(shown, (0..height).collect::<Vec<_>>());
             }
         }
+        // Two bands, and what is seen of each alone.
+        let (width, height) = (700, 120);
+        let frame = noise([1, 3, 1, height, width]);
+        let whole = floats(upscaler.network.forward(frame.clone(), CLEAN));
+        assert!(upscaler.bands(height, BAND_PIXELS / width).count() > 1);
+        assert_eq!(floats(upscaler.upscale(frame, CLEAN)), whole);
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_values() {
+        let upscaler = upscaler(random());
+        for (height, width) in [(12, 10), (7, 9), (1, 1), (120, 700)] {
+            let frame = noise([1, 3, 1, height, width]);
+            let values = upscaler.upscale(frame.clone(), CLEAN);
+            let expected: Vec<u8> = floats(values.permute([0, 2, 3, 4, 1]))
+                .iter()
+                .map(|value| byte(*value))
+                .collect();
+            assert_eq!(upscaler.upscale_to_bytes(frame, CLEAN), expected);
+        }
+        assert_eq!([-1.1, -1.0, 0.0, 1.0, 9.0].map(byte), [0, 0, 128, 255, 255]);
+    }
+
+    #[test]
+    fn a_size_is_reached_in_one_pass() {
+        let upscaler = upscaler(random());
+        let frame = noise([1, 3, 1, 12, 10]);
+        let whole = |to| upscaler.upscale_to_size(&frame, CLEAN, [0.0; 2], [12.0, 10.0], to);
+        let same = whole([12 * SCALE, 10 * SCALE]).unwrap();
+        assert_eq!(same, upscaler.upscale_to_bytes(frame.clone(), CLEAN));
+        assert_eq!(whole([100, 90]).unwrap().len(), 100 * 90 * 3);
+        assert_eq!(whole([40, 90]), None);
+        // A part of whole pixels at its own size is cut out.
+        let part = upscaler.upscale_to_size(&frame, CLEAN, [2.0, 3.0], [6.0, 5.0], [24, 20]);
+        let rows = same.chunks_exact(10 * SCALE * 3).skip(2 * SCALE).take(24);
+        let cut: Vec<u8> = rows
+            .flat_map(|row| row[3 * SCALE * 3..][..20 * 3].to_vec())
+            .collect();
+        assert_eq!(part.unwrap(), cut);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use kinora_pipeline::{frames_from_tensor, tensor_from_frames};
 use serde_json::json;
 
 use crate::corpus::ahead;
-use crate::descent::{Course, Descent, Slope};
+use crate::descent::{Course, Descent, Slope, begin};
 use crate::quality::{mean_ssim, psnr_db};
 use crate::run::Run;
 use crate::shelf::Shelf;
@@ -49,6 +49,7 @@ pub fn train(
     let studio = Arc::new(studio(config, pack, device)?);
     device.seed(config.run.seed);
     let fresh = UpscalerNetwork::new(&config.model, &device.clone().autodiff());
+    let fresh = begin(config.from.as_deref(), fresh)?;
     let descent = Descent::open(&mut run, fresh, |_, fresh| Ok(fresh))?;
 
     let mut shelf = Shelf::new(config.scenes);

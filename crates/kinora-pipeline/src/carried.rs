@@ -1,8 +1,9 @@
-//! Detail that the autoencoder took from a given frame, carried along to the made frames beside it.
+//! A given frame, carried along into the made frames beside it.
 //!
-//! A made frame next to a given one is seen as a jump even where both show the same: the given one is sharp. What it has more is
-//! known where it was decoded, and it moves as the picture moves: blocks of a made frame are looked up in the decoded given one
-//! (full search over overlapping blocks, as in video coding), and take its detail with them as far as they match.
+//! A made frame next to a given one is seen as a jump: the autoencoder took the given frame's detail, and what the model made is never
+//! quite where it would have been. So blocks of a made frame are looked up in the decoded given one (full search over overlapping
+//! blocks, as in video coding) and show for a while what the given frame has there: longer where they match, shorter where they do not,
+//! so that what is new comes in by a short dissolve and not by a jump.
 
 use kinora_media::Frame;
 
@@ -10,21 +11,32 @@ use kinora_media::Frame;
 const STEP: usize = 8;
 /// Pixels of a block in both directions; blocks overlap.
 const BLOCK: isize = 16;
-/// Pixels that a block may have moved in both directions.
-const REACH: isize = 8;
-/// Mean difference of matching blocks, in levels of 255, at which a little more than a third of the detail is taken.
+/// Pixels that a block may have moved in both directions for each frame in between, and at most.
+const REACH: isize = 6;
+const LONGEST_REACH: isize = 18;
+/// Mean difference of matching blocks, in levels of 255, at which they are trusted a little more than a third.
 const TOLERANCE: f32 = 6.0;
 /// What a pixel of movement must win in mean difference: flat blocks stay where they are.
 const STILLNESS: f32 = 0.05;
 
-/// What a given frame shows beyond its decoded self.
-pub(crate) struct Detail {
+/// A given frame, and what the autoencoder made of it.
+pub(crate) struct Carried {
     width: usize,
     height: usize,
     /// Of the decoded frame.
     luma: Vec<u8>,
-    /// Levels of 255, `[height, width, 3]`.
-    more: Vec<f32>,
+    given: Frame,
+}
+
+/// A pixel of a given frame where a made frame shows it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pixel {
+    /// Levels of 255.
+    pub(crate) colour: [f32; 3],
+    /// 1 where both show the same, 0 where they have nothing in common.
+    pub(crate) trust: f32,
+    /// 1 within the given frame, 0 beyond its borders.
+    pub(crate) cover: f32,
 }
 
 /// Where a block came from, and how well it matches.
@@ -34,64 +46,58 @@ struct Match {
     trust: f32,
 }
 
-impl Detail {
-    /// What `given` has that `corrected` lacks; `decoded` is what made frames are compared with.
-    pub(crate) fn between(given: &Frame, corrected: &Frame, decoded: &Frame) -> Self {
+impl Carried {
+    /// `given`, which became `decoded`; both have the same size.
+    pub(crate) fn new(given: Frame, decoded: &Frame) -> Self {
         let (width, height) = decoded.size();
-        let pairs = given.pixels().iter().zip(corrected.pixels());
         Self {
             width: width as usize,
             height: height as usize,
             luma: luma(decoded),
-            more: pairs
-                .map(|(&given, &got)| f32::from(given) - f32::from(got))
-                .collect(),
+            given,
         }
     }
 
-    /// The detail as it is in `frame`, `[height, width, 3]`; nothing where the frame shows something else.
-    pub(crate) fn in_frame(&self, frame: &Frame) -> Vec<f32> {
+    /// The given frame as it lies in `frame`, which was decoded too and stands `distance` frames away: `[height, width]`.
+    pub(crate) fn in_frame(&self, frame: &Frame, distance: usize) -> Vec<Pixel> {
         let columns = self.width.div_ceil(STEP);
         let rows = self.height.div_ceil(STEP);
         let seen = luma(frame);
+        let reach = (REACH * distance as isize).min(LONGEST_REACH);
         let middle = |index: usize| (index * STEP + STEP / 2) as isize;
         let blocks: Vec<Match> = (0..rows * columns)
-            .map(|i| self.find(&seen, [middle(i % columns), middle(i / columns)]))
+            .map(|i| self.find(&seen, [middle(i % columns), middle(i / columns)], reach))
             .collect();
-        let mut out = Vec::with_capacity(self.more.len());
+        let mut out = Vec::with_capacity(self.width * self.height);
         for y in 0..self.height {
             let (top, bottom, lower) = neighbours(y, rows);
             for x in 0..self.width {
                 let (left, right, further) = neighbours(x, columns);
-                let mut sum = [0.0; 3];
+                let mut pixel = Pixel::default();
                 for (row, down) in [(top, 1.0 - lower), (bottom, lower)] {
                     for (column, across) in [(left, 1.0 - further), (right, further)] {
                         let block = blocks[row * columns + column];
                         let from = [x as isize + block.from[0], y as isize + block.from[1]];
-                        if let Some(more) = self.at(from) {
-                            for (sum, more) in sum.iter_mut().zip(more) {
-                                *sum += more * down * across * block.trust;
-                            }
+                        if let Some(colour) = self.at(from) {
+                            pixel.add(colour, block.trust, down * across);
                         }
                     }
                 }
-                out.extend(sum);
+                out.push(pixel.mean());
             }
         }
         out
     }
 
-    fn at(&self, [x, y]: [isize; 2]) -> Option<&[f32]> {
-        let inside = |at: isize, end: usize| usize::try_from(at).ok().filter(|&at| at < end);
-        let place = inside(y, self.height)? * self.width + inside(x, self.width)?;
-        Some(&self.more[place * 3..][..3])
+    fn at(&self, [x, y]: [isize; 2]) -> Option<[u8; 3]> {
+        self.given.pixel(x.try_into().ok()?, y.try_into().ok()?)
     }
 
     /// The best match of the block around `middle` of a frame with this luma.
-    fn find(&self, seen: &[u8], middle: [isize; 2]) -> Match {
+    fn find(&self, seen: &[u8], middle: [isize; 2], reach: isize) -> Match {
         let mut best = (f32::INFINITY, f32::INFINITY, [0, 0]);
-        for dy in -REACH..=REACH {
-            for dx in -REACH..=REACH {
+        for dy in -reach..=reach {
+            for dx in -reach..=reach {
                 let difference = self.difference(seen, middle, [dx, dy]);
                 let cost = difference + STILLNESS * ((dx * dx + dy * dy) as f32).sqrt();
                 if cost < best.0 {
@@ -134,6 +140,26 @@ impl Detail {
     }
 }
 
+impl Pixel {
+    fn add(&mut self, colour: [u8; 3], trust: f32, weight: f32) {
+        for (sum, level) in self.colour.iter_mut().zip(colour) {
+            *sum += f32::from(level) * weight;
+        }
+        self.trust += trust * weight;
+        self.cover += weight;
+    }
+
+    /// Of what was added.
+    fn mean(self) -> Self {
+        let each = 1.0 / self.cover.max(f32::MIN_POSITIVE);
+        Self {
+            colour: self.colour.map(|sum| sum * each),
+            trust: self.trust * each,
+            cover: self.cover,
+        }
+    }
+}
+
 /// The two blocks whose middles are nearest to a pixel, and how far it is from the first to the second.
 fn neighbours(pixel: usize, blocks: usize) -> (usize, usize, f32) {
     let place = (pixel as f32 + 0.5 - STEP as f32 / 2.0) / STEP as f32;
@@ -168,37 +194,34 @@ mod tests {
         Frame::from_fn(64, 48, |x, y| [level(x, y); 3]).unwrap()
     }
 
-    fn far(frame: &Frame, more: &[f32], wanted: &Frame) -> f32 {
-        // Away from the border, beyond which nothing is known.
-        let pixels = (8..40usize).flat_map(|y| (8..56usize).map(move |x| (y * 64 + x) * 3));
-        let each = pixels.map(|i| {
-            let got = f32::from(frame.pixels()[i]) + more[i];
-            (got - f32::from(wanted.pixels()[i])).abs()
-        });
-        each.sum::<f32>() / (32.0 * 48.0)
+    /// Mean difference of what is carried to `wanted`, away from the border, beyond which nothing is known; and the mean trust.
+    fn seen(carried: &[Pixel], wanted: &Frame) -> (f32, f32) {
+        let pixels = (8..40usize).flat_map(|y| (8..56usize).map(move |x| y * 64 + x));
+        let (mut far, mut trust) = (0.0, 0.0);
+        for i in pixels {
+            far += (carried[i].colour[0] - f32::from(wanted.pixels()[i * 3])).abs();
+            trust += carried[i].trust;
+        }
+        (far / (32.0 * 48.0), trust / (32.0 * 48.0))
     }
 
     #[test]
-    fn detail_goes_along_with_the_picture() {
-        let (given, decoded) = (pattern(0, true), pattern(0, false));
-        let detail = Detail::between(&given, &decoded, &decoded);
-        for by in [0, 2, 6] {
-            let (blurred, sharp) = (pattern(by, false), pattern(by, true));
-            let more = detail.in_frame(&blurred);
-            let (before, after) = (
-                far(&blurred, &vec![0.0; more.len()], &sharp),
-                far(&blurred, &more, &sharp),
-            );
-            assert!(after < 0.15 * before, "{by}: {after} of {before}");
+    fn a_given_frame_goes_along_with_the_picture() {
+        let carried = Carried::new(pattern(0, true), &pattern(0, false));
+        for (distance, by) in [(0, 0), (1, 2), (1, 6), (2, 12), (9, 6)] {
+            let there = carried.in_frame(&pattern(by, false), distance);
+            let (far, trust) = seen(&there, &pattern(by, true));
+            assert!(far < 1.0 && trust > 0.9, "{by}: {far} {trust}");
         }
     }
 
     #[test]
-    fn another_picture_gets_no_detail() {
-        let (given, decoded) = (pattern(0, true), pattern(0, false));
-        let detail = Detail::between(&given, &decoded, &decoded);
+    fn another_picture_is_not_trusted() {
+        let carried = Carried::new(pattern(0, true), &pattern(0, false));
         let other = Frame::from_fn(64, 48, |x, y| [((x / 3 + y / 3) % 2 * 255) as u8; 3]).unwrap();
-        let more = detail.in_frame(&other);
-        assert!(more.iter().all(|level| level.abs() < 0.5));
+        let there = carried.in_frame(&other, 1);
+        assert!(there.iter().all(|pixel| pixel.trust < 0.01));
+        // It is all there nevertheless, for a short dissolve.
+        assert!(there.iter().all(|pixel| pixel.cover > 0.0));
     }
 }
