@@ -25,10 +25,22 @@
 //! | attention, 24 heads × 64, 1056 tokens; its gradient | 1,450; 1,700 | 20; 23 % | the same: half the products for each power |
 //! | conv3d 3×3×3, 96 channels, 5×128×128 | 2,800 | 38 % | pixels and weight from the second level; rounding the clip, a tenth |
 //! | conv3d 3×3×3, 384 channels, 5×32×32 | 2,900 | 39 % | the same; a weight of 8 MB from the third level |
-//! | their gradients for the input; for the weight | 2,600; 860 to 1,360 | 35; 12 to 18 % | for the weight, patches are still gathered and turned |
+//! | their gradient for the input | 2,600 | 35 % | the same |
+//!
+//! Taken later, in time of the thread, on one busy core of the same kind whose peaks were then 2,700 GFLOP/s of bf16 and 5,400 of int8:
+//!
+//! | operation | GFLOP/s | of the peak | what holds back the rest |
+//! | --- | --- | --- | --- |
+//! | gradient for the weight of the same convolutions | 800; 920 | 30; 34 % | clip and gradients from beyond the second level; making the two images of the clip, a quarter for 96 channels |
+//! | linear 1280×1536×1536, weight packed before; in 8 bits | 1,010; 1,360 | 37; 25 % | as above; half the steps in 8 bits, but as much to round and to write |
+//! | linear 330×256×256, weight packed before; in 8 bits | 900; 890 | 33; 16 % | rounding 0.3 MB of rows and writing as much, two thirds of the time |
+//!
+//! Scores and softmax were also made with the products of the block before between their rows, step by step (attention, forward). That was a
+//! third slower than leaving the order to the processor.
 //!
 //! A product in f32 reaches about 65 % of its peak at 512 bits. Norms, modulation, rotary positions and activations run at 18 to 25 GB/s
 //! of what they read and write.
+
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -57,7 +69,8 @@ pub use attention::{
 };
 pub use conv::{Conv3dShape, conv3d_backward_input, conv3d_backward_weight, conv3d_forward};
 pub use gemm::{
-    Activation, Epilogue, PackedMatrix, StoredMatrix, gemm, gemm_at, gemm_packed, gemm_stored,
+    Activation, Epilogue, PackedMatrix, PackedOnce, StoredMatrix, gemm, gemm_at, gemm_packed,
+    gemm_stored, limit_packed,
 };
 pub use level::{Level, Precision, level, level_report, limit_level};
 pub use matrix::MatRef;
