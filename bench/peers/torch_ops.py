@@ -1,6 +1,6 @@
 """PyTorch's side of `cargo bench -p kinora-kernels -- --peer`: one operation at a time, one call at a time.
 
-Reads lines of JSON: `{"op", "shape", "dtype"}` makes the inputs, runs once and answers values of the result; `{"run": true}` runs once
+Reads lines of JSON: `{"op", "shape", "dtype", "samples"}` makes the inputs, runs once and answers values of the result; `{"run": true}` runs once
 more and answers the milliseconds. Inputs are those of the bench, in PyTorch's own layouts; what it takes to get there is not timed.
 The first argument is the number of threads.
 """
@@ -13,7 +13,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-SAMPLES = 64
 EPSILON = 1e-6
 
 
@@ -35,6 +34,16 @@ def tensor(number, *shape):
 def linear(dtype, m, k, n):
     x, weight, bias = tensor(0, m, k).to(dtype), tensor(1, k, n).T.contiguous().to(dtype), tensor(2, n).to(dtype)
     return lambda: F.linear(x, weight, bias)
+
+
+def linear_packed(dtype, m, k, n):
+    """PyTorch packs no weights ahead for a plain layer."""
+    return linear(dtype, m, k, n)
+
+
+def linear_int8(dtype, m, k, n):
+    """Exact, or in bf16: what ours is compared with."""
+    return linear(dtype, m, k, n)
 
 
 def linear_backward(dtype, m, k, n):
@@ -111,6 +120,8 @@ OPS = {
     op.__name__: op
     for op in (
         linear,
+        linear_packed,
+        linear_int8,
         linear_backward,
         attention,
         attention_backward,
@@ -123,11 +134,11 @@ OPS = {
 }
 
 
-def sample(result):
+def sample(result, count):
     if isinstance(result, tuple):
         result = result[0]
     flat = result.float().flatten()
-    return flat[torch.arange(SAMPLES) * (flat.numel() // SAMPLES)].tolist()
+    return flat[torch.arange(count) * (flat.numel() // count)].tolist()
 
 
 def main():
@@ -139,10 +150,10 @@ def main():
     for line in sys.stdin:
         request = json.loads(line)
         if "op" in request:
-            dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[request["dtype"]]
+            dtype = {"f64": torch.float64, "f32": torch.float32, "bf16": torch.bfloat16}[request["dtype"]]
             made = OPS[request["op"]](dtype, *request["shape"])
             call, layout = made if isinstance(made, tuple) else (made, lambda result: result)
-            answer({"sample": sample(layout(call()))})
+            answer({"sample": sample(layout(call()), request["samples"])})
         else:
             start = time.perf_counter()
             call()

@@ -6,7 +6,8 @@
 //!
 //! | operation | what it fuses |
 //! | --- | --- |
-//! | [`linear`], [`linear_stored`] | product, bias, activation; decoding of weights that are kept in fewer bits |
+//! | [`linear`] | product, bias, activation |
+//! | [`linear_packed`], [`linear_stored`], [`linear_int8`] | the same; weights packed once, decoded as they are packed, or 8-bit products |
 //! | [`attention`] | scores, bias, softmax, weighted sum; no score matrix in memory |
 //! | [`conv3d`] | gather, product, bias, activation, channels last |
 //! | [`norm_modulate`] | layer norm, scale, shift per group |
@@ -24,6 +25,7 @@ mod attention;
 mod conv3d;
 mod flex;
 mod linear;
+mod linear_kept;
 mod mapped;
 mod norm_modulate;
 mod residual;
@@ -35,8 +37,9 @@ mod warp;
 pub use adamw::{AdamW, adamw, moving_average, squared_norm};
 pub use attention::attention;
 pub use conv3d::{ConvSteps, conv3d, conv3d_strided};
-pub use cpu::{Activation, Level, Precision, StoredMatrix};
-pub use linear::{linear, linear_stored, takes_stored};
+pub use cpu::{Activation, Int8Matrix, Level, PackedOnce, Precision, StoredMatrix};
+pub use linear::linear;
+pub use linear_kept::{linear_int8, linear_packed, linear_stored, takes_stored};
 pub use mapped::MappedFile;
 pub use norm_modulate::norm_modulate;
 pub use residual::gate_residual;

@@ -1,17 +1,13 @@
 //! `activation(x · weight + bias)` and its gradient.
 
-use std::sync::Arc;
-
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{
-    Autodiff, Backend, Dispatch, DispatchDevice, Flex, TensorMetadata, backend_extension,
-};
-use burn::tensor::{Device, Tensor, TensorData, activation};
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::tensor::{Tensor, activation};
 use burn_autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops, OpsKind};
 
-use crate::cpu::{self, Activation, Epilogue, MatRef, Precision, StoredMatrix};
+use crate::cpu::{self, Activation, Epilogue, MatRef, Precision};
 use crate::flex::{floats, is_cpu, overwritten, rows_cols, tensor};
 
 /// `activation(x · weight + bias)`.
@@ -44,105 +40,8 @@ pub fn linear<const D: usize>(
     composed(x, weight, bias, activation)
 }
 
-/// Whether [`linear_stored`] decodes weights while it multiplies on this device: on the processor, without gradients.
-pub fn takes_stored(device: &Device) -> bool {
-    matches!(device.as_dispatch(), DispatchDevice::Flex(_))
-}
-
-/// [`linear`] with weights that stay as they are stored: `activation(x · weightᵀ + bias)`.
-///
-/// A few thousand rows at a time are decoded while they are packed, so memory holds the weights as they are, whatever
-/// their size. On devices other than those that [`takes_stored`] names, all of them are decoded for each call.
-///
-/// # Shapes
-///
-/// - `x`: `[..., columns]`
-/// - `weight`: `rows × columns`
-/// - `bias`: `[rows]`
-/// - output: `[..., rows]`
-///
-/// # Panics
-///
-/// When the shapes do not fit together.
-pub fn linear_stored<const D: usize>(
-    x: Tensor<D>,
-    weight: &Arc<dyn StoredMatrix>,
-    bias: Tensor<1>,
-    activation: Activation,
-    precision: Precision,
-) -> Tensor<D> {
-    let device = x.device();
-    if takes_stored(&device) {
-        return Tensor::from_dispatch(Dispatch::linear_decoded(
-            x.into_dispatch(),
-            bias.into_dispatch(),
-            Decoded {
-                weight: weight.clone(),
-                activation,
-                precision,
-            },
-        ));
-    }
-    let (rows, columns) = (weight.rows(), weight.columns());
-    let mut values = vec![0.0; rows * columns];
-    for (row, values) in values.chunks_mut(columns.max(1)).enumerate() {
-        weight.decode(row, 0, values);
-    }
-    let weight = Tensor::<2>::from_data(TensorData::new(values, [rows, columns]), &device);
-    composed(x, weight.transpose(), bias, activation)
-}
-
-/// What a product with stored weights is made of beside tensors.
-#[derive(Debug, Clone)]
-pub(crate) struct Decoded {
-    weight: Arc<dyn StoredMatrix>,
-    activation: Activation,
-    precision: Precision,
-}
-
-/// What the CPU kernels offer without a gradient.
-#[backend_extension(Flex)]
-pub(crate) trait DecodedOps: Backend {
-    /// Forward pass.
-    fn linear_decoded(
-        x: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        decoded: Decoded,
-    ) -> FloatTensor<Self>;
-}
-
-impl DecodedOps for Flex {
-    fn linear_decoded(
-        x: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-        decoded: Decoded,
-    ) -> FloatTensor<Self> {
-        let (x, bias) = (x.to_contiguous(), bias.to_contiguous());
-        let (rows, channels_in) = rows_cols(&x);
-        let channels_out = decoded.weight.rows();
-        let mut out = overwritten(rows * channels_out);
-        let epilogue = Epilogue {
-            bias: Some(floats(&bias)),
-            activation: decoded.activation,
-            ..Epilogue::default()
-        };
-        let x_matrix = MatRef::new(floats(&x), rows, channels_in);
-        cpu::gemm_stored(
-            x_matrix,
-            &*decoded.weight,
-            &mut out,
-            epilogue,
-            decoded.precision,
-        );
-        let mut shape = x.shape();
-        let last = shape.num_dims() - 1;
-        shape[last] = channels_out;
-        tensor(out, shape)
-    }
-}
-
 /// The same, of Burn's own operations.
-fn composed<const D: usize>(
+pub(crate) fn composed<const D: usize>(
     x: Tensor<D>,
     weight: Tensor<2>,
     bias: Tensor<1>,
@@ -415,45 +314,6 @@ impl<B: LinearOps, C: CheckpointStrategy> LinearOps for Autodiff<B, C> {
 mod tests {
     use super::*;
     use crate::testing::{assert_same, random};
-
-    #[test]
-    fn stored_weights_give_what_plain_ones_give() {
-        #[derive(Debug)]
-        struct Plain(Vec<f32>, [usize; 2]);
-        impl StoredMatrix for Plain {
-            fn rows(&self) -> usize {
-                self.1[0]
-            }
-            fn columns(&self) -> usize {
-                self.1[1]
-            }
-            fn decode(&self, row: usize, start: usize, out: &mut [f32]) {
-                out.copy_from_slice(&self.0[row * self.1[1] + start..][..out.len()]);
-            }
-        }
-        let plain_device = Device::flex();
-        assert!(takes_stored(&plain_device));
-        let random = |shape: [usize; 2]| {
-            let normal = burn::tensor::Distribution::Normal(0.0, 1.0);
-            Tensor::<2>::random(shape, normal, &plain_device)
-        };
-        let (x, w) = (random([7, 33]), random([19, 33]));
-        let b: Tensor<1> = random([1, 19]).reshape([19]);
-        let values = w.clone().into_data().try_into_vec().expect("f32");
-        let stored: Arc<dyn StoredMatrix> = Arc::new(Plain(values, [19, 33]));
-        for activation in [Activation::None, Activation::GeluTanh, Activation::Silu] {
-            let precision = Precision::F32;
-            let ours = linear_stored(x.clone(), &stored, b.clone(), activation, precision);
-            let plain = linear(
-                x.clone(),
-                w.clone().transpose(),
-                b.clone(),
-                activation,
-                precision,
-            );
-            assert_eq!(ours.into_data(), plain.into_data());
-        }
-    }
 
     #[test]
     fn agrees_with_composition() {

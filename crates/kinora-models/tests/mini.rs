@@ -1,6 +1,9 @@
 //! The mini family: shapes, streaming, one item against a batch, and its weight file.
 
-use burn::tensor::{Device, Distribution, Tensor, Tolerance};
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Distribution, Tensor, TensorData, Tolerance};
+use kinora_kernels::{Activation, Precision};
+use kinora_models::layers::Linear;
 use kinora_models::mini::autoencoder::{Autoencoder, DecodeState};
 use kinora_models::mini::backdrops::{Backdrops, NamedPlace};
 use kinora_models::mini::config::{AutoencoderConfig, TextConfig, TransformerConfig};
@@ -8,6 +11,7 @@ use kinora_models::mini::lexicon::{Entry, Lexicon, PICTURE_VALUES};
 use kinora_models::mini::plate::COVERAGE;
 use kinora_models::mini::transformer::Context;
 use kinora_models::mini::{Mini, MiniConfig, MiniNetworks, MiniParts};
+use kinora_models::weights;
 use kinora_models::{ClipShape, Error, Known, Origin, VideoModel, Window};
 use tokenizers::Tokenizer;
 use tokenizers::models::wordlevel::WordLevel;
@@ -429,4 +433,56 @@ fn a_batch_of_windows_is_as_each_alone() {
     for (one, text) in together.into_iter().zip(&texts) {
         close(one, model.velocity(window(), text).unwrap(), 1e-6);
     }
+
+/// What rounding costs the layers of the shipped model, for inputs as a norm gives them.
+#[test]
+fn eight_bits_are_near_with_the_weights_that_are_shipped() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../models/kinora-mini/model.safetensors"
+    );
+    let (tensors, _) = weights::from_bytes(&std::fs::read(file).unwrap()).unwrap();
+    let device = Device::flex();
+    let (mut layers, mut sums, mut worst) = (0, [0.0; 2], [0.0_f32; 2]);
+    for (name, values) in tensors {
+        let [rows, cols] = values.shape[..] else {
+            continue;
+        };
+        if !name.starts_with("transformer") || rows < 64 || cols < 64 {
+            continue;
+        }
+        let weight = Tensor::<2>::from_data(TensorData::new(values.data, [rows, cols]), &device);
+        let layer = Linear {
+            weight: weight.into(),
+            bias: Param::from_tensor(Tensor::zeros([cols], &device)),
+        };
+        let x = random([64, rows], &device);
+        let of =
+            |layer: &Linear, precision| layer.forward_with(x.clone(), Activation::None, precision);
+        let exact = of(&layer, Precision::F32);
+        let size = exact.clone().powf_scalar(2.0).mean().into_scalar::<f32>();
+        let int8 = of(&layer.to_int8(), Precision::F32);
+        // What was packed for f32 stays behind.
+        let half = Linear {
+            weight: layer.weight.clone().valid(),
+            bias: layer.bias.clone(),
+        };
+        for (index, got) in [int8, of(&half, Precision::Bf16)].into_iter().enumerate() {
+            let error = (got - exact.clone())
+                .powf_scalar(2.0)
+                .mean()
+                .into_scalar::<f32>();
+            let error = (error / size).sqrt();
+            sums[index] += error;
+            worst[index] = worst[index].max(error);
+        }
+        layers += 1;
+    }
+    let [int8, bf16] = sums.map(|sum| sum / layers as f32);
+    println!(
+        "{layers} layers: int8 {int8:.2e}, at most {:.2e}; bf16 {bf16:.2e}, at most {:.2e}",
+        worst[0], worst[1]
+    );
+    assert!(layers > 20);
+    assert!(int8 < 0.015 && worst[0] < 0.03, "{int8} {}", worst[0]);
 }

@@ -3,12 +3,13 @@
 use std::fmt;
 
 use kinora_kernels::cpu::{
-    self, AttentionShape, Conv3dShape, Epilogue, GroupedRows, HeadsShape, MatRef,
+    self, AttentionShape, Conv3dShape, Epilogue, GroupedRows, HeadsShape, Int8Matrix, MatRef,
+    PackedMatrix,
 };
 use kinora_kernels::{Activation, Precision};
 
-/// How many values of a result are compared.
-const SAMPLES: usize = 64;
+/// How many values of a result are compared before it is timed.
+pub(crate) const SAMPLES: usize = 64;
 
 /// Of a norm.
 const EPSILON: f32 = 1e-6;
@@ -18,6 +19,10 @@ const EPSILON: f32 = 1e-6;
 pub(crate) enum Case {
     /// Rows, channels in, channels out.
     Linear(usize, usize, usize),
+    /// The same with a weight that is packed before.
+    LinearPacked(usize, usize, usize),
+    /// The same in 8 bits.
+    LinearInt8(usize, usize, usize),
     /// Gradients for the input and the weight.
     LinearBackward(usize, usize, usize),
     /// Heads of 128, tokens.
@@ -42,6 +47,13 @@ pub(crate) fn all() -> Vec<Case> {
         Linear(1280, 1536, 8960),
         Linear(4096, 1536, 8960),
         Linear(512, 384, 1536),
+        LinearPacked(330, 256, 256),
+        LinearPacked(330, 256, 1024),
+        LinearPacked(1280, 1536, 1536),
+        LinearPacked(1280, 1536, 8960),
+        LinearInt8(330, 256, 1024),
+        LinearInt8(1280, 1536, 1536),
+        LinearInt8(1280, 1536, 8960),
         Attention(12, 1280),
         Attention(12, 4096),
         Conv3d(96, [5, 128, 128]),
@@ -62,6 +74,8 @@ impl Case {
     pub(crate) fn op(self) -> &'static str {
         match self {
             Case::Linear(..) => "linear",
+            Case::LinearPacked(..) => "linear_packed",
+            Case::LinearInt8(..) => "linear_int8",
             Case::LinearBackward(..) => "linear_backward",
             Case::Attention(..) => "attention",
             Case::AttentionBackward(..) => "attention_backward",
@@ -76,7 +90,12 @@ impl Case {
     /// Its size, as the peer takes it.
     pub(crate) fn shape(self) -> Vec<usize> {
         match self {
-            Case::Linear(m, k, n) | Case::LinearBackward(m, k, n) => vec![m, k, n],
+            Case::Linear(m, k, n)
+            | Case::LinearPacked(m, k, n)
+            | Case::LinearInt8(m, k, n)
+            | Case::LinearBackward(m, k, n) => {
+                vec![m, k, n]
+            }
             Case::Attention(heads, tokens) | Case::AttentionBackward(heads, tokens) => {
                 vec![heads, tokens, 128]
             }
@@ -86,6 +105,11 @@ impl Case {
             Case::NormModulate(rows, channels) | Case::Gelu(rows, channels) => vec![rows, channels],
             Case::RmsNormRope(tokens, heads) => vec![tokens, heads, 128],
         }
+    }
+
+    /// The type that its products are taken in, if that is not a matter of precision.
+    pub(crate) fn fixed_dtype(self) -> Option<&'static str> {
+        matches!(self, Case::LinearInt8(..)).then_some("int8")
     }
 
     /// Whether products carry its cost.
@@ -101,7 +125,9 @@ impl Case {
         let product =
             |sizes: &[usize]| sizes.iter().map(|&size| size as f64).product::<f64>() / 1e9;
         Some(match self {
-            Case::Linear(m, k, n) => 2.0 * product(&[m, k, n]),
+            Case::Linear(m, k, n) | Case::LinearPacked(m, k, n) | Case::LinearInt8(m, k, n) => {
+                2.0 * product(&[m, k, n])
+            }
             Case::LinearBackward(m, k, n) => 4.0 * product(&[m, k, n]),
             Case::Attention(heads, tokens) => 4.0 * product(&[heads, tokens, tokens, 128]),
             // Scores and their gradient once more, and three products for queries, keys and values.
@@ -128,6 +154,8 @@ pub(crate) struct Ours {
     precision: Precision,
     inputs: Vec<Vec<f32>>,
     outputs: Vec<Vec<f32>>,
+    packed: Option<PackedMatrix>,
+    int8: Option<Int8Matrix>,
 }
 
 /// Values between −1 and 1 that the peer makes alike: a hash of the place and the number of the input.
@@ -145,7 +173,9 @@ fn noise(len: usize, input: u32) -> Vec<f32> {
 impl Ours {
     pub(crate) fn new(case: Case, precision: Precision) -> Self {
         let (inputs, outputs): (Vec<usize>, Vec<usize>) = match case {
-            Case::Linear(m, k, n) => (vec![m * k, k * n, n], vec![m * n]),
+            Case::Linear(m, k, n) | Case::LinearPacked(m, k, n) | Case::LinearInt8(m, k, n) => {
+                (vec![m * k, k * n, n], vec![m * n])
+            }
             Case::LinearBackward(m, k, n) => (vec![m * k, k * n, m * n], vec![m * k, k * n]),
             Case::Attention(heads, tokens) => (
                 vec![heads * tokens * 128; 3],
@@ -189,7 +219,19 @@ impl Ours {
                 .map(|(len, input)| noise(len, input))
                 .collect(),
             outputs: outputs.into_iter().map(|len| vec![0.0; len]).collect(),
+            packed: None,
+            int8: None,
         };
+        match case {
+            Case::LinearPacked(_, k, n) => {
+                let weight = MatRef::new(&ours.inputs[1], k, n);
+                ours.packed = Some(PackedMatrix::pack(weight, precision));
+            }
+            Case::LinearInt8(_, k, n) => {
+                ours.int8 = Some(Int8Matrix::new(MatRef::new(&ours.inputs[1], k, n)));
+            }
+            _ => {}
+        }
         if let Case::AttentionBackward(heads, tokens) = case {
             // What the forward pass left behind.
             let [q, k, v, _] = &ours.inputs[..] else {
@@ -222,18 +264,27 @@ impl Ours {
     pub(crate) fn call(&mut self) {
         let precision = self.precision;
         match (self.case, &self.inputs[..], &mut self.outputs[..]) {
-            (Case::Linear(m, k, n), [x, weight, bias], [out]) => {
+            (Case::Linear(m, k, n) | Case::LinearPacked(m, k, n), [x, weight, bias], [out]) => {
                 let epilogue = Epilogue {
                     bias: Some(bias),
                     ..Epilogue::default()
                 };
-                cpu::gemm(
-                    MatRef::new(x, m, k),
-                    MatRef::new(weight, k, n),
-                    out,
-                    epilogue,
-                    precision,
-                );
+                let x = MatRef::new(x, m, k);
+                // At the portable level, which the result is compared with, nothing is packed before.
+                match &self.packed {
+                    Some(packed) if packed.fits(precision) => {
+                        cpu::gemm_packed(x, packed, out, epilogue);
+                    }
+                    _ => cpu::gemm(x, MatRef::new(weight, k, n), out, epilogue, precision),
+                }
+            }
+            (Case::LinearInt8(m, k, _), [x, _, bias], [out]) => {
+                let epilogue = Epilogue {
+                    bias: Some(bias),
+                    ..Epilogue::default()
+                };
+                let weight = self.int8.as_ref().expect("made with the case");
+                cpu::gemm_int8(MatRef::new(x, m, k), weight, out, epilogue);
             }
             (Case::LinearBackward(m, k, n), [x, weight, d_out], [d_x, d_weight]) => {
                 let d_out = MatRef::new(d_out, m, n);
@@ -307,10 +358,10 @@ impl Ours {
     }
 
     /// Values of the first result, evenly spread.
-    pub(crate) fn sample(&self) -> Vec<f32> {
+    pub(crate) fn sample(&self, count: usize) -> Vec<f32> {
         let out = &self.outputs[0];
-        let step = out.len() / SAMPLES;
-        (0..SAMPLES).map(|index| out[index * step]).collect()
+        let step = out.len() / count;
+        (0..count).map(|index| out[index * step]).collect()
     }
 }
 

@@ -4,8 +4,11 @@
 //! call, and the ratio of the medians is printed; `PYTHON` names the interpreter that has it. `KINORA_CPU` lowers the level, of the
 //! peer too. `--only TEXT` runs the operations whose name holds it.
 //!
+//! With `--accuracy` nothing is timed: errors of bf16 against f64 are printed, ours and PyTorch's.
+//!
 //! Each result is compared with the portable level's before anything is timed.
 
+mod accuracy;
 mod cases;
 mod peak;
 mod peer;
@@ -15,7 +18,7 @@ use std::hint::black_box;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use cases::{Case, Ours};
+use cases::{Case, Ours, SAMPLES};
 use kinora_kernels::{Level, Precision, cpu};
 use peer::Peer;
 use report::Row;
@@ -42,6 +45,7 @@ fn main() {
 #[derive(Default)]
 struct Options {
     peer: bool,
+    accuracy: bool,
     json: Option<PathBuf>,
     only: Option<String>,
 }
@@ -53,13 +57,14 @@ impl Options {
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--peer" => options.peer = true,
+                "--accuracy" => options.accuracy = true,
                 "--json" => options.json = words.next().map(PathBuf::from),
                 "--only" => options.only = words.next(),
                 // Cargo adds it.
                 "--bench" => {}
                 other => {
                     eprintln!(
-                        "usage: cargo bench -p kinora-kernels -- [--peer] [--json FILE] [--only OP]; not {other}"
+                        "usage: cargo bench -p kinora-kernels -- [--peer] [--accuracy] [--json FILE] [--only OP]; not {other}"
                     );
                     std::process::exit(2);
                 }
@@ -67,6 +72,27 @@ impl Options {
         }
         options
     }
+
+    /// Those that were asked for.
+    fn cases(&self) -> impl Iterator<Item = Case> {
+        cases::all().into_iter().filter(|case| {
+            let only = self.only.as_ref();
+            only.is_none_or(|only| case.op().contains(only.as_str()))
+        })
+    }
+}
+
+/// The table of errors.
+fn compare(options: &Options, level: Level, threads: usize) -> Result<(), String> {
+    if level < Level::Avx512Bf16 {
+        return Err("this level multiplies f32 alone".into());
+    }
+    let mut peer = Peer::start(level, threads)?;
+    println!("{}", accuracy::HEAD);
+    for case in options.cases().filter(|case| case.has_products()) {
+        println!("{}", accuracy::line(case, &mut peer)?);
+    }
+    Ok(())
 }
 
 fn run(options: &Options) -> Result<(), String> {
@@ -78,6 +104,9 @@ fn run(options: &Options) -> Result<(), String> {
     let level = cpu::level();
     let threads = rayon::current_num_threads();
     println!("level {}, {threads} threads", cpu::level_report());
+    if options.accuracy {
+        return compare(options, level, threads);
+    }
     let peaks = peak::Peaks::measure(level);
     println!("peak, registers only: {}", peaks.describe());
     let mut peer = match options.peer {
@@ -86,16 +115,10 @@ fn run(options: &Options) -> Result<(), String> {
     };
     let mut rows = Vec::new();
     println!("{}", report::HEAD);
-    for case in cases::all() {
-        if options
-            .only
-            .as_ref()
-            .is_some_and(|only| !case.op().contains(only.as_str()))
-        {
-            continue;
-        }
+    for case in options.cases() {
         for precision in [Precision::F32, Precision::Bf16] {
-            if precision == Precision::Bf16 && (level < Level::Avx512Bf16 || !case.has_products()) {
+            let once = !case.has_products() || case.fixed_dtype().is_some();
+            if precision == Precision::Bf16 && (level < Level::Avx512Bf16 || once) {
                 continue;
             }
             let row = measure(case, precision, level, &peaks, peer.as_mut())?;
@@ -119,13 +142,15 @@ fn measure(
     precision: Precision,
     level: Level,
     peaks: &peak::Peaks,
-    mut peer: Option<&mut Peer>,
+    peer: Option<&mut Peer>,
 ) -> Result<Row, String> {
     let mut ours = Ours::new(case, precision);
     check(&mut ours, level, precision)?;
+    // PyTorch has no such product for a plain layer: compare with the row in bf16.
+    let mut peer = peer.filter(|_| case.fixed_dtype().is_none());
     if let Some(peer) = &mut peer {
-        let theirs = peer.prepare(case, precision)?;
-        cases::compare(&ours.sample(), &theirs, precision)
+        let theirs = peer.prepare(case, report::dtype_name(precision), SAMPLES)?;
+        cases::compare(&ours.sample(SAMPLES), &theirs, precision)
             .map_err(|what| format!("{case} against the peer: {what}"))?;
     }
     let (mut mine, mut others) = (Vec::new(), Vec::new());
@@ -135,7 +160,7 @@ fn measure(
         let call = Instant::now();
         ours.call();
         mine.push(call.elapsed().as_secs_f64() * 1e3);
-        black_box(ours.sample());
+        black_box(ours.sample(SAMPLES));
         if let Some(peer) = &mut peer {
             std::thread::sleep(REST);
             others.push(peer.call()?);
@@ -148,7 +173,10 @@ fn measure(
         precision,
         level,
         ms,
-        peaks.of(precision),
+        match case.fixed_dtype() {
+            Some(_) => peaks.of_int8(),
+            None => peaks.of(precision),
+        },
         peer_ms,
     ))
 }
@@ -157,10 +185,10 @@ fn measure(
 fn check(ours: &mut Ours, level: Level, precision: Precision) -> Result<(), String> {
     cpu::limit_level(Level::Portable);
     ours.call();
-    let expected = ours.sample();
+    let expected = ours.sample(SAMPLES);
     cpu::limit_level(level);
     ours.call();
-    cases::compare(&ours.sample(), &expected, precision)
+    cases::compare(&ours.sample(SAMPLES), &expected, precision)
         .map_err(|what| format!("{} against the portable level: {what}", ours.case()))
 }
 

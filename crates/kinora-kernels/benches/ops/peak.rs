@@ -13,6 +13,7 @@ const TRIES: usize = 300;
 pub(crate) struct Peaks {
     f32: Option<f64>,
     bf16: Option<f64>,
+    int8: Option<f64>,
 }
 
 /// Runs so many rounds and answers how many operations that were.
@@ -23,7 +24,13 @@ impl Peaks {
         Self {
             f32: kernel(level, Precision::F32).map(measure),
             bf16: kernel(level, Precision::Bf16).map(measure),
+            int8: int8_kernel(level).map(measure),
         }
+    }
+
+    /// Of products in 8 bits.
+    pub(crate) fn of_int8(&self) -> Option<f64> {
+        self.int8
     }
 
     pub(crate) fn of(&self, precision: Precision) -> Option<f64> {
@@ -37,7 +44,8 @@ impl Peaks {
         let text = |peak: Option<f64>| {
             peak.map_or("not measured".into(), |peak| format!("{peak:.0} GFLOP/s"))
         };
-        format!("f32 {}, bf16 {}", text(self.f32), text(self.bf16))
+        let (f32, bf16, int8) = (text(self.f32), text(self.bf16), text(self.int8));
+        format!("f32 {f32}, bf16 {bf16}, int8 {int8}")
     }
 }
 
@@ -65,6 +73,21 @@ fn kernel(level: Level, precision: Precision) -> Option<Kernel> {
     }
 }
 
+fn int8_kernel(level: Level) -> Option<Kernel> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::__cpuid_count;
+        if level >= Level::Amx && __cpuid_count(7, 0).edx >> 25 & 1 == 1 {
+            return Some(x86::amx_int8);
+        }
+        if level >= Level::Avx512 && is_x86_feature_detected!("avx512vnni") {
+            return Some(x86::vnni);
+        }
+    }
+    let _ = level;
+    None
+}
+
 /// What the compiler makes of plain multiply-adds for the target as it is.
 fn portable(rounds: usize) -> u64 {
     const LANES: usize = 64;
@@ -83,8 +106,8 @@ fn portable(rounds: usize) -> u64 {
 mod x86 {
     use std::arch::asm;
     use std::arch::x86_64::{
-        __m512bh, __m512i, _mm256_fmadd_ps, _mm256_set1_ps, _mm512_dpbf16_ps, _mm512_fmadd_ps,
-        _mm512_set1_epi32, _mm512_set1_ps,
+        __m512bh, __m512i, _mm256_fmadd_ps, _mm256_set1_ps, _mm512_dpbf16_ps, _mm512_dpbusd_epi32,
+        _mm512_fmadd_ps, _mm512_set1_epi32, _mm512_set1_ps,
     };
     use std::hint::black_box;
 
@@ -109,11 +132,11 @@ mod x86 {
         (rounds * CHAINS * 32 * 2) as u64
     }
 
-    /// Products of 16 × 32 by 32 × 16 into four tiles of sums.
-    pub(super) fn amx(rounds: usize) -> u64 {
+    macro_rules! run_amx {
+        ($dot:literal, $rounds:expr) => {{
         #[repr(align(64))]
         struct Config([u8; 64]);
-        let rounds = rounds / 16;
+        let rounds = $rounds / 16;
         let mut config = Config([0; 64]);
         config.0[0] = 1;
         for tile in 0..8 {
@@ -126,16 +149,49 @@ mod x86 {
             asm!("ldtilecfg [{}]", in(reg) config.0.as_ptr(), options(nostack, readonly));
             for _ in 0..rounds {
                 asm!(
-                    "tdpbf16ps tmm0, tmm4, tmm6",
-                    "tdpbf16ps tmm1, tmm4, tmm7",
-                    "tdpbf16ps tmm2, tmm5, tmm6",
-                    "tdpbf16ps tmm3, tmm5, tmm7",
+                    concat!($dot, " tmm0, tmm4, tmm6"),
+                    concat!($dot, " tmm1, tmm4, tmm7"),
+                    concat!($dot, " tmm2, tmm5, tmm6"),
+                    concat!($dot, " tmm3, tmm5, tmm7"),
                     options(nostack, nomem),
                 );
             }
             asm!("tilerelease", options(nostack, nomem));
         }
-        (rounds * 4 * 16 * 16 * 32 * 2) as u64
+        }};
+    }
+
+    /// Products of 16 × 32 by 32 × 16 into four tiles of sums.
+    pub(super) fn amx(rounds: usize) -> u64 {
+        run_amx!("tdpbf16ps", rounds);
+        (rounds / 16 * 4 * 16 * 16 * 32 * 2) as u64
+    }
+
+    /// Products of 16 × 64 by 64 × 16.
+    pub(super) fn amx_int8(rounds: usize) -> u64 {
+        run_amx!("tdpbssd", rounds);
+        (rounds / 16 * 4 * 16 * 16 * 64 * 2) as u64
+    }
+
+    pub(super) fn vnni(rounds: usize) -> u64 {
+        // SAFETY: the caller asked for the feature.
+        unsafe { run_vnni(rounds) };
+        (rounds * CHAINS * 64 * 2) as u64
+    }
+
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    fn run_vnni(rounds: usize) {
+        let (left, right) = (
+            _mm512_set1_epi32(black_box(0x0101_0101)),
+            _mm512_set1_epi32(black_box(0x0102_0102)),
+        );
+        let mut sums = [_mm512_set1_epi32(1); CHAINS];
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = _mm512_dpbusd_epi32(*sum, left, right);
+            }
+        }
+        black_box(sums);
     }
 
     #[target_feature(enable = "avx512f,avx512bf16")]

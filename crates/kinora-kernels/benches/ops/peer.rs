@@ -4,11 +4,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use kinora_kernels::{Level, Precision};
+use kinora_kernels::Level;
 use serde_json::{Value, json};
 
 use crate::cases::Case;
-use crate::report::dtype_name;
 
 /// The process; it ends when this is dropped.
 pub(crate) struct Peer {
@@ -67,8 +66,14 @@ impl Peer {
     }
 
     /// Lets it make the inputs and run once. Answers its values at the places of [`crate::cases::Ours::sample`].
-    pub(crate) fn prepare(&mut self, case: Case, precision: Precision) -> Result<Vec<f32>, String> {
-        self.ask(&json!({"op": case.op(), "shape": case.shape(), "dtype": dtype_name(precision)}))?;
+    pub(crate) fn prepare(
+        &mut self,
+        case: Case,
+        dtype: &str,
+        samples: usize,
+    ) -> Result<Vec<f32>, String> {
+        let (op, shape) = (case.op(), case.shape());
+        self.ask(&json!({"op": op, "shape": shape, "dtype": dtype, "samples": samples}))?;
         let answer = self.answer()?;
         let values = answer["sample"]
             .as_array()

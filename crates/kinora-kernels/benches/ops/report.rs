@@ -48,6 +48,12 @@ impl Row {
         }
     }
 
+    fn dtype(&self) -> &'static str {
+        self.case
+            .fixed_dtype()
+            .unwrap_or(dtype_name(self.precision))
+    }
+
     fn shape(&self) -> String {
         let sizes: Vec<String> = self.case.shape().iter().map(usize::to_string).collect();
         sizes.join("x")
@@ -62,7 +68,7 @@ impl fmt::Display for Row {
             "{:<19} {:<17} {:<6} {:<10} {:>9.3} {:>8} {:>6} {:>10} {:>7}",
             self.case.op(),
             self.shape(),
-            dtype_name(self.precision),
+            self.dtype(),
             self.level.name(),
             self.ms,
             optional(self.gflops, |gflops| format!("{gflops:.0}")),
@@ -88,7 +94,7 @@ pub(crate) fn write_lines(path: &Path, rows: &[Row]) -> std::io::Result<()> {
         let line = json!({
             "op": row.case.op(),
             "shape": row.shape(),
-            "dtype": dtype_name(row.precision),
+            "dtype": row.dtype(),
             "level": row.level.name(),
             "ms": row.ms,
             "gflops": row.gflops,

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Distribution, Tensor};
-use kinora_kernels::{Activation, Precision, linear, linear_stored};
+use kinora_kernels::{Activation, Precision};
 
 use super::Weight;
 
@@ -38,6 +38,14 @@ impl Linear {
         }
     }
 
+    /// The same layer with products in 8 bits ([`Weight::to_int8`]): for the processor, and not to be trained.
+    pub fn to_int8(&self) -> Self {
+        Self {
+            weight: self.weight.to_int8(),
+            bias: self.bias.clone(),
+        }
+    }
+
     /// # Shapes
     ///
     /// `[..., channels_in]` → `[..., channels_out]`
@@ -61,11 +69,8 @@ impl Linear {
         activation: Activation,
         precision: Precision,
     ) -> Tensor<D> {
-        let bias = self.bias.val();
-        match &self.weight {
-            Weight::Float(weight) => linear(x, weight.val(), bias, activation, precision),
-            Weight::Stored(weight) => linear_stored(x, weight, bias, activation, precision),
-        }
+        self.weight
+            .multiply(x, self.bias.val(), activation, precision)
     }
 }
 

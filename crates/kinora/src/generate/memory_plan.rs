@@ -28,9 +28,15 @@ pub(crate) fn check<M: VideoModel>(model: &M, plan: &Plan, frames: usize) -> Res
     let Some(free) = memory::available_bytes() else {
         return Ok(());
     };
-    let Some(largest) = largest(&stages).filter(|stage| !fits(stage, free)) else {
+    let Some(largest) = largest(&stages) else {
         return Ok(());
     };
+    if fits(largest, free) {
+        // Half of what no stage needs may hold weights in the form that products take; the rest is for the pages of their files.
+        let spare = free - largest.total() - RESERVE;
+        kinora_kernels::cpu::limit_packed(usize::try_from(spare / 2).unwrap_or(usize::MAX));
+        return Ok(());
+    }
     bail!(
         "{} needs about {} of memory at the stage '{}', but {} are free: {}, or begin anyway with --ignore-memory",
         model.description().name,

@@ -9,7 +9,8 @@ use std::arch::x86_64::{
 };
 
 use super::Conv3dShape;
-use crate::cpu::gemm::amx::{Ahead, Finishing, Lanes, Sums, TileConfig, finish, multiply_rows};
+use crate::cpu::gemm::Ahead;
+use crate::cpu::gemm::amx::{Finishing, Lanes, Sums, TileConfig, finish, multiply_rows};
 use crate::cpu::gemm::block::Out;
 use crate::cpu::gemm::engine::STRIP;
 use crate::cpu::gemm::pack::{Source, pack_lanes};

@@ -3,6 +3,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+#[cfg(target_arch = "x86_64")]
+mod amx_weight;
 mod patches;
 #[cfg(test)]
 mod tests;
@@ -292,6 +294,11 @@ pub(crate) fn conv3d_backward_weight_at(
         shape.channels_out,
     );
     let right = MatRef::new(d_out, k, n).t();
+    #[cfg(target_arch = "x86_64")]
+    if engine == Engine::AmxBf16 && !shape.is_pointwise() && amx_weight::pays(&shape) {
+        amx_weight::gradient(&shape, x, d_out, d_weight);
+        return;
+    }
     if shape.is_pointwise() {
         let left = MatRef::new(x, k, m).t();
         product(

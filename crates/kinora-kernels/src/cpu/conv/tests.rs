@@ -77,6 +77,10 @@ fn forward_and_backward_match_the_definition_on_every_level() {
         // Channels that nearly fill cache lines, several clips, more tiles of pixels than a task takes.
         shape([2, 3, 20, 19], [28, 34], [2, 3, 1], [1; 3], [1, 0]),
         shape([1, 3, 18, 40], [24, 20], [3, 1, 3], [1; 3], [0, 1]),
+        // The same for channels on both sides, with an odd number of pixels in a frame and one of columns.
+        shape([2, 4, 7, 9], [28, 62], [3, 3, 3], [1; 3], [1, 1]),
+        shape([1, 2, 25, 31], [64, 32], [2, 1, 3], [1; 3], [0, 1]),
+        shape([1, 1, 6, 5], [30, 94], [1, 2, 2], [1; 3], [0, 0]),
     ];
     for s in cases {
         let (x, w) = (noise(s.input_len(), 1), noise(s.weight_len(), 2));

@@ -5,7 +5,8 @@
 //! `B` is there and rows of `A` pass by, or a block of `A` is there and strips of `B` pass by. What is needed next is asked for while
 //! tiles are multiplied.
 
-use super::amx::{Ahead, Lanes, Streamed, Sums, TileConfig, finish, multiply};
+use super::Ahead;
+use super::amx::{Lanes, Streamed, Sums, TileConfig, finish, multiply};
 use super::driver::{Operand, Product, SharedWords};
 use super::engine::{Engine, STRIP};
 use super::pack::{

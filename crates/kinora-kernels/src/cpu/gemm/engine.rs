@@ -95,7 +95,7 @@ impl Engine {
             Self::Portable => 2,
             Self::Avx2 | Self::Avx512 => 4,
             Self::Avx512Bf16 => 5,
-            Self::AmxBf16 => 7,
+            Self::AmxBf16 => 6,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! (`amx_product`). Each element of `C` is summed in one
 //! fixed order, whatever the tiling or the number of threads.
 
+mod ahead;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod amx;
 #[cfg(target_arch = "x86_64")]
@@ -21,21 +22,23 @@ mod epilogue;
 pub(crate) mod pack;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod pack_avx512;
+mod packed;
 mod portable;
 mod stored;
 #[cfg(test)]
 mod tests;
 
 pub use epilogue::{Activation, Epilogue};
+pub use packed::{PackedMatrix, PackedOnce, gemm_packed, limit_packed};
 pub use stored::{StoredMatrix, gemm_stored};
 
+pub(crate) use ahead::Ahead;
 pub(crate) use driver::{Operand, product};
 pub(crate) use engine::Engine;
-pub(crate) use epilogue::vector_level;
+pub(crate) use epilogue::{finish_row, vector_level};
 
 use super::level::{Level, Precision, level};
 use super::matrix::MatRef;
-use super::scratch::AlignedWords;
 
 /// `c = act(a·b + bias)`; `c` is row-major and contiguous.
 ///
@@ -81,76 +84,6 @@ pub fn gemm_at(
         a.cols(),
         b.cols(),
         Operand::Source(&b.t()),
-        c,
-        epilogue,
-    );
-}
-
-/// A right operand packed once, for weights that are used many times.
-pub struct PackedMatrix {
-    engine: Engine,
-    rows: usize,
-    cols: usize,
-    words: AlignedWords,
-}
-
-impl PackedMatrix {
-    /// Packs `b` for the current [`level`].
-    #[must_use]
-    pub fn pack(b: MatRef<'_>, precision: Precision) -> Self {
-        Self::pack_at(level(), b, precision)
-    }
-
-    pub(crate) fn pack_at(level: Level, b: MatRef<'_>, precision: Precision) -> Self {
-        let engine = Engine::new(level, precision);
-        let mut words = AlignedWords::new(pack::lanes_len(engine, b.cols(), b.rows()));
-        pack::pack_lanes_parallel(engine, &b.t(), b.cols(), b.rows(), words.as_mut_ptr());
-        Self {
-            engine,
-            rows: b.rows(),
-            cols: b.cols(),
-            words,
-        }
-    }
-
-    /// Rows of the matrix: the summed axis.
-    #[must_use]
-    pub const fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Columns of the matrix.
-    #[must_use]
-    pub const fn cols(&self) -> usize {
-        self.cols
-    }
-
-    /// Bytes that the packed form takes.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.words.len() * size_of::<u32>()
-    }
-}
-
-/// [`gemm`] with a right operand that is already packed.
-///
-/// # Panics
-/// When the shapes do not fit together.
-pub fn gemm_packed(a: MatRef<'_>, b: &PackedMatrix, c: &mut [f32], epilogue: Epilogue<'_>) {
-    assert_eq!(
-        a.cols(),
-        b.rows,
-        "a has {} columns and b {} rows",
-        a.cols(),
-        b.rows
-    );
-    product(
-        b.engine,
-        &a,
-        a.rows(),
-        a.cols(),
-        b.cols,
-        Operand::Packed(b.words.as_ptr()),
         c,
         epilogue,
     );

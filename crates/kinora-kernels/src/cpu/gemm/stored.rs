@@ -81,7 +81,7 @@ pub(crate) fn gemm_stored_at(
 }
 
 /// Rows `first..first + rows` as strips; `dst` has room for [`lanes_len`] words.
-fn pack(engine: Engine, b: &dyn StoredMatrix, first: usize, rows: usize, dst: *mut u32) {
+pub(super) fn pack(engine: Engine, b: &dyn StoredMatrix, first: usize, rows: usize, dst: *mut u32) {
     let k = b.columns();
     let (strips, pieces) = (rows.div_ceil(STRIP), k.div_ceil(PIECE));
     let words = engine.padded_words(k);

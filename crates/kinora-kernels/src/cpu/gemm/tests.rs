@@ -1,6 +1,7 @@
 use super::*;
 use crate::cpu::level::tests::testable_levels;
 use crate::cpu::reference;
+use crate::cpu::scratch::AlignedWords;
 
 /// Values in [−1, 1] that repeat for a seed.
 fn values(len: usize, seed: u64) -> Vec<f32> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
-use kinora_kernels::takes_stored;
+use kinora_kernels::{Int8Matrix, takes_stored};
 
 use super::encoding::Encoding;
 use super::storage::Storage;
@@ -112,7 +112,7 @@ impl<'a> Reader<'a> {
         let is_plain = self.checkpoint.changes.of(&self.full(name)).is_empty();
         let storage = match self.checkpoint.storage {
             _ if !takes_stored(self.device) => Storage::F32,
-            Storage::Int8 if !self.is_in_block() => Storage::AsStored,
+            Storage::Int8 | Storage::Int8Products if !self.is_in_block() => Storage::AsStored,
             storage => storage,
         };
         let kept = match storage {
@@ -128,8 +128,11 @@ impl<'a> Reader<'a> {
             },
             Storage::Bf16 => found.to_bf16(),
             Storage::Int8 => found.to_int8(),
+            Storage::Int8Products => {
+                return Weight::int8(Arc::new(Int8Matrix::of_stored(&found.with_whole_rows())));
+            }
         };
-        Weight::Stored(Arc::new(kept))
+        Weight::stored(Arc::new(kept))
     }
 
     /// Whether the next layers are of a block.

@@ -26,6 +26,9 @@ pub enum Storage {
     Bf16,
     /// Those of the blocks in 8 bits with a scale for each row: one byte a weight. The few others stay as in the file.
     Int8,
+    /// As [`Int8`](Self::Int8), and products are taken in 8 bits: what goes into a layer of the blocks is rounded too, with a scale for
+    /// each token.
+    Int8Products,
 }
 
 impl StoredMatrix for Stored {
@@ -52,6 +55,14 @@ impl Stored {
             .flat_map(|value| value.to_le_bytes())
             .collect();
         self.holding(Encoding::F32, bytes, [].into())
+    }
+
+    /// The same numbers, so that rows can be read on their own.
+    pub(super) fn with_whole_rows(&self) -> Self {
+        match self.has_whole_rows() {
+            true => self.clone(),
+            false => self.changed(|_| ()),
+        }
     }
 
     /// The same numbers, rounded to bf16.

@@ -1,7 +1,12 @@
-//! Attention on tile registers: products a step at a time between the rows of the softmax, so that tiles and vectors work at once.
+//! Attention on tile registers. The products of a block of scores are given out before the rows of the block before are softened: the
+//! processor makes both at once, as far as its window reaches.
 
 mod backward;
 mod forward;
+mod operand;
+mod packed;
+mod softmax;
+mod turned_scores;
 mod vector;
 
 pub(super) use backward::{Saved, backward};
