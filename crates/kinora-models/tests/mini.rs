@@ -448,7 +448,7 @@ fn eight_bits_are_near_with_the_weights_that_are_shipped() {
         let [rows, cols] = values.shape[..] else {
             continue;
         };
-        if !name.starts_with("transformer") || rows < 64 || cols < 64 {
+        if !name.contains("transformer") || rows < 64 || cols < 64 {
             continue;
         }
         let weight = Tensor::<2>::from_data(TensorData::new(values.data, [rows, cols]), &device);

@@ -52,6 +52,9 @@
 //! | attention, 12 heads × 128, 1280 tokens; 4096; gradient for queries at 1280 | 2.9e-3; 6.2e-3; 3.1e-3 | 3.3e-3; 6.4e-3; 3.9e-3 |
 //! | conv3d 3×3×3, 96 and 384 channels; gradient for the input | 2.1e-3; 2.1e-3 | 2.6e-3; 2.7e-3 |
 //! | linear in 8 bits | 5.5e-3 to 5.7e-3 | |
+//!
+//! With the 87 matrices of the shipped transformer and normal inputs, against f32: 8 bits 1.0e-2, at most 1.3e-2; bf16, in which they are stored,
+//! 1.7e-3.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
