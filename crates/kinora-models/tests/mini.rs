@@ -433,6 +433,7 @@ fn a_batch_of_windows_is_as_each_alone() {
     for (one, text) in together.into_iter().zip(&texts) {
         close(one, model.velocity(window(), text).unwrap(), 1e-6);
     }
+}
 
 /// What rounding costs the layers of the shipped model, for inputs as a norm gives them.
 #[test]
