@@ -29,6 +29,7 @@ pub mod model;
 pub mod parts;
 mod picture;
 pub mod prompt;
+mod relative;
 pub mod search;
 pub mod text;
 pub mod transformer;
