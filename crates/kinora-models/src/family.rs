@@ -215,6 +215,22 @@ pub trait VideoModel {
     /// A prompt that is longer than the model takes.
     fn encode_text(&self, prompt: &str) -> Result<Self::Text, Error>;
 
+    /// Encodes a prompt and, where there is one, what is not to be seen; together, where that takes less time. By default it
+    /// does not.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode_text`](Self::encode_text).
+    fn encode_texts(
+        &self,
+        prompt: &str,
+        negative: Option<&str>,
+    ) -> Result<(Self::Text, Option<Self::Text>), Error> {
+        let text = self.encode_text(prompt)?;
+        let negative = negative.map(|negative| self.encode_text(negative));
+        Ok((text, negative.transpose()?))
+    }
+
     /// Settles what spans all windows of a clip, such as where its subjects go, before the first of
     /// them is sampled. By default there is nothing to settle.
     ///

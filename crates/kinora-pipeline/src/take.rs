@@ -230,7 +230,10 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
 
     /// The prompt and what to keep away from, encoded; the latter only where there is guidance.
     fn texts(&self, placed: &mut Placed<'_>) -> Result<Texts<M::Text>, Error> {
-        let mut positive = self.model.encode_text(placed.take.prompt)?;
+        let take = &placed.take;
+        let is_guided = take.sampling.guidance != 1.0;
+        let negative = is_guided.then_some(take.negative);
+        let (mut positive, mut negative) = self.model.encode_texts(take.prompt, negative)?;
         if placed.can_be_planned() {
             let given = placed.given()?;
             let take = &placed.take;
@@ -246,9 +249,6 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
             positive = self.model.plan(take.prompt, positive, clip, known)?;
         }
         let take = &placed.take;
-        let is_guided = take.sampling.guidance != 1.0;
-        let negative = is_guided.then(|| self.model.encode_text(take.negative));
-        let mut negative = negative.transpose()?;
         let about = self.model.description();
         if let KnownFrames::Shown(_) = about.known_frames {
             let frames = 1 + (take.layout.len() - 1) * about.temporal_stride;

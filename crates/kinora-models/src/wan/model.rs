@@ -228,6 +228,18 @@ impl WanModel {
     }
 }
 
+/// A prompt's `[1, tokens, channels]` with zeros up to [`TEXT_TOKENS`].
+fn padded(text: Tensor<3>) -> Tensor<3> {
+    let [_, tokens, channels] = text.dims();
+    match TEXT_TOKENS - tokens {
+        0 => text,
+        missing => {
+            let zeros = Tensor::zeros([1, missing, channels], &text.device());
+            Tensor::cat(vec![text, zeros], 1)
+        }
+    }
+}
+
 /// A lock that a panic elsewhere does not spoil: what it guards is whole or absent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
@@ -248,23 +260,39 @@ impl VideoModel for WanModel {
     }
 
     fn encode_text(&self, prompt: &str) -> Result<WanText, Error> {
-        let embedding = self.with_text(|tokenizer, encoder| {
-            let ids = tokenizer.tokenize(prompt)?;
-            // Padding is not looked at, so it need not be computed either.
-            let mask = vec![true; ids.len()];
-            encoder.forward(&[ids], &[mask])
+        self.encode_texts(prompt, None).map(|(text, _)| text)
+    }
+
+    /// Together: the encoder's weights, which are gigabytes, are read once.
+    fn encode_texts(
+        &self,
+        prompt: &str,
+        negative: Option<&str>,
+    ) -> Result<(WanText, Option<WanText>), Error> {
+        let (embedded, lengths) = self.with_text(|tokenizer, encoder| {
+            let prompts = std::iter::once(prompt).chain(negative);
+            let mut ids: Vec<Vec<u32>> = prompts
+                .map(|prompt| tokenizer.tokenize(prompt))
+                .collect::<Result<_, _>>()?;
+            // Padding is not looked at, so no more of it is computed than the longer one needs.
+            let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
+            let longest = lengths.iter().copied().max().unwrap_or(0);
+            let counts = |&length| (0..longest).map(|token| token < length).collect();
+            let mask: Vec<Vec<bool>> = lengths.iter().map(counts).collect();
+            ids.iter_mut().for_each(|ids| ids.resize(longest, 0));
+            Ok((encoder.forward(&ids, &mask)?, lengths))
         })?;
-        let [_, tokens, channels] = embedding.dims();
-        let padding = Tensor::zeros([1, TEXT_TOKENS - tokens, channels], &self.device);
-        let embedding = match tokens {
-            TEXT_TOKENS => embedding,
-            _ => Tensor::cat(vec![embedding, padding], 1),
-        };
-        Ok(WanText {
-            embedding,
+        let text = |index: usize| WanText {
+            embedding: padded(
+                embedded
+                    .clone()
+                    .narrow(0, index, 1)
+                    .narrow(1, 0, lengths[index]),
+            ),
             beside: None,
             context: Mutex::default(),
-        })
+        };
+        Ok((text(0), negative.map(|_| text(1))))
     }
 
     fn show(&self, texts: &mut [&mut WanText], given: &GivenClip<'_>) -> Result<(), Error> {
