@@ -289,6 +289,18 @@ pub trait VideoModel {
     /// A size that the model does not take, and weights that cannot be read.
     fn encode_frames(&self, video: Tensor<5>) -> Result<Tensor<5>, Error>;
 
+    /// Begins to decode a clip whose latent frames, each `[1, latent_channels, 1, height, width]`, are all there, and of which
+    /// nothing will be decoded but these: they may be looked at together where that saves memory.
+    /// [`decode_step`](Self::decode_step) is then called with one after the other all the same. By default nothing is done yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode_step`](Self::decode_step).
+    fn begin_decode(&self, latents: &[Tensor<5>]) -> Result<Self::DecodeState, Error> {
+        let _ = latents;
+        Ok(Self::DecodeState::default())
+    }
+
     /// Frames `[1, 3, frames, height, width]` of the next latent frames of a clip.
     ///
     /// # Errors
