@@ -1,16 +1,21 @@
 //! `cargo xtask check`: what the compiler does not see. `cargo xtask parity` and `noise`: networks and pipelines beside
-//! upstream's.
+//! upstream's. `speed`: how fast they are beside them.
 
 mod arrows;
 mod links;
 mod manifests;
 mod noise;
 mod parity;
+mod speed;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+
+/// The program's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What a check found; each says where and what to do.
 type Problems = Vec<String>;
@@ -31,10 +36,13 @@ fn run() -> Result<()> {
         Some((command, [])) if command == "check" => check(),
         Some((command, rest)) if command == "parity" => parity::run(rest),
         Some((command, rest)) if command == "noise" => noise::run(rest),
+        Some((command, rest)) if command == "speed" => speed::run(rest),
+        Some((command, rest)) if command == speed::SERVE => speed::serve(rest),
         _ => bail!(
-            "usage: cargo xtask check\n       {}\n       {}",
+            "usage: cargo xtask check\n       {}\n       {}\n       {}",
             parity::USAGE,
-            noise::USAGE
+            noise::USAGE,
+            speed::USAGE
         ),
     }
 }

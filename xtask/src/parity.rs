@@ -96,7 +96,7 @@ fn image(inputs: &Inputs, device: &Device) -> Result<Option<Tensor<3>>> {
 }
 
 /// `[batch, groups]` of `[batch]` or `[batch, tokens]`.
-fn timesteps(inputs: &Inputs, batch: usize, device: &Device) -> Result<Tensor<2>> {
+pub(crate) fn timesteps(inputs: &Inputs, batch: usize, device: &Device) -> Result<Tensor<2>> {
     let timestep = inputs.get("timestep")?;
     let groups = timestep.shape.get(1).copied().unwrap_or(1);
     // One timestep may serve the whole batch, as upstream's sums broadcast.
@@ -115,7 +115,7 @@ fn timesteps(inputs: &Inputs, batch: usize, device: &Device) -> Result<Tensor<2>
     ))
 }
 
-fn text(model: &wan::TextEncoder, inputs: &Inputs) -> Result<Tensor<3>> {
+pub(crate) fn text(model: &wan::TextEncoder, inputs: &Inputs) -> Result<Tensor<3>> {
     let ids = inputs.get("input_ids")?;
     let [_, tokens] = ids.shape[..] else {
         bail!(
@@ -152,7 +152,7 @@ fn component(root: &Path, part: &str) -> PathBuf {
     }
 }
 
-fn values<const D: usize>(tensor: Tensor<D>) -> Values {
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Values {
     Values {
         shape: tensor.dims().to_vec(),
         data: floats(tensor),
@@ -197,10 +197,10 @@ impl Args {
 }
 
 /// Tensors of a safetensors file, whatever they are stored as.
-struct Inputs(TensorMap);
+pub(crate) struct Inputs(TensorMap);
 
 impl Inputs {
-    fn read(bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self> {
         let file = SafeTensors::deserialize(bytes)?;
         let mut tensors = TensorMap::new();
         for (name, view) in file.iter() {
@@ -215,14 +215,14 @@ impl Inputs {
         self.0.contains_key(name)
     }
 
-    fn get(&self, name: &str) -> Result<&Values> {
+    pub(crate) fn get(&self, name: &str) -> Result<&Values> {
         self.0.get(name).with_context(|| {
             let names: Vec<&String> = self.0.keys().collect();
             format!("the inputs lack '{name}'; they hold {names:?}")
         })
     }
 
-    fn tensor<const D: usize>(&self, name: &str, device: &Device) -> Result<Tensor<D>> {
+    pub(crate) fn tensor<const D: usize>(&self, name: &str, device: &Device) -> Result<Tensor<D>> {
         let values = self.get(name)?;
         let shape: [usize; D] =
             values.shape.clone().try_into().map_err(|shape| {

@@ -215,6 +215,22 @@ pub trait VideoModel {
     /// A prompt that is longer than the model takes.
     fn encode_text(&self, prompt: &str) -> Result<Self::Text, Error>;
 
+    /// Encodes a prompt and, where there is one, what is not to be seen; together, where that takes less time. By default it
+    /// does not.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode_text`](Self::encode_text).
+    fn encode_texts(
+        &self,
+        prompt: &str,
+        negative: Option<&str>,
+    ) -> Result<(Self::Text, Option<Self::Text>), Error> {
+        let text = self.encode_text(prompt)?;
+        let negative = negative.map(|negative| self.encode_text(negative));
+        Ok((text, negative.transpose()?))
+    }
+
     /// Settles what spans all windows of a clip, such as where its subjects go, before the first of
     /// them is sampled. By default there is nothing to settle.
     ///
@@ -283,6 +299,18 @@ pub trait VideoModel {
     ///
     /// A size that the model does not take, and weights that cannot be read.
     fn encode_frames(&self, video: Tensor<5>) -> Result<Tensor<5>, Error>;
+
+    /// Begins to decode a clip whose latent frames, each `[1, latent_channels, 1, height, width]`, are all there, and of which
+    /// nothing will be decoded but these: they may be looked at together where that saves memory.
+    /// [`decode_step`](Self::decode_step) is then called with one after the other all the same. By default nothing is done yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode_step`](Self::decode_step).
+    fn begin_decode(&self, latents: &[Tensor<5>]) -> Result<Self::DecodeState, Error> {
+        let _ = latents;
+        Ok(Self::DecodeState::default())
+    }
 
     /// Frames `[1, 3, frames, height, width]` of the next latent frames of a clip.
     ///

@@ -124,6 +124,21 @@ impl<'a> Placed<'a> {
         Ok(given)
     }
 
+    /// Sees to it that a latent frame which is known stands among the others.
+    fn fetch(
+        &mut self,
+        index: usize,
+        latents: &mut BTreeMap<usize, Tensor<5>>,
+    ) -> Result<(), Error> {
+        if !latents.contains_key(&index)
+            && self.kind(index) == Kind::Known
+            && let LatentFrame::Known(known) = self.take.layout.latent_frame(index - self.lead)?
+        {
+            latents.insert(index, known);
+        }
+        Ok(())
+    }
+
     fn steps(&self, span: &Span) -> usize {
         let strengths = span.makes.clone().map(|index| self.kind(index).strength());
         self.take.sampling.steps_from(strengths.fold(0.0, f32::max))
@@ -230,7 +245,10 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
 
     /// The prompt and what to keep away from, encoded; the latter only where there is guidance.
     fn texts(&self, placed: &mut Placed<'_>) -> Result<Texts<M::Text>, Error> {
-        let mut positive = self.model.encode_text(placed.take.prompt)?;
+        let take = &placed.take;
+        let is_guided = take.sampling.guidance != 1.0;
+        let negative = is_guided.then_some(take.negative);
+        let (mut positive, mut negative) = self.model.encode_texts(take.prompt, negative)?;
         if placed.can_be_planned() {
             let given = placed.given()?;
             let take = &placed.take;
@@ -246,9 +264,6 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
             positive = self.model.plan(take.prompt, positive, clip, known)?;
         }
         let take = &placed.take;
-        let is_guided = take.sampling.guidance != 1.0;
-        let negative = is_guided.then(|| self.model.encode_text(take.negative));
-        let mut negative = negative.transpose()?;
         let about = self.model.description();
         if let KnownFrames::Shown(_) = about.known_frames {
             let frames = 1 + (take.layout.len() - 1) * about.temporal_stride;
@@ -398,6 +413,21 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
         Ok(made)
     }
 
+    /// Whether a clip is about to be decoded of which all is there, no more than one window, and which nothing goes on from.
+    fn is_whole<S>(
+        &self,
+        placed: &Placed<'_>,
+        latents: &BTreeMap<usize, Tensor<5>>,
+        decoding: &Decoding<S>,
+    ) -> bool {
+        let is_there = |index| latents.contains_key(&index) || placed.kind(index) == Kind::Known;
+        decoding.next == placed.lead
+            && placed.is_last
+            && !placed.take.joined
+            && placed.take.layout.len() <= self.model.description().window
+            && (placed.lead..placed.len()).all(is_there)
+    }
+
     /// Decodes all latent frames that are there and not decoded yet, in order.
     fn decode(
         &mut self,
@@ -407,14 +437,21 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
         tally: &mut Tally,
         on_frame: &mut impl FnMut(usize, Frame) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        if self.is_whole(placed, latents, decoding) {
+            for index in placed.lead..placed.len() {
+                placed.fetch(index, latents)?;
+            }
+            let clock = Instant::now();
+            let all: Vec<Tensor<5>> = latents
+                .range(placed.lead..)
+                .map(|(_, l)| l.clone())
+                .collect();
+            decoding.state = self.model.begin_decode(&all)?;
+            tally.times.decode += clock.elapsed();
+        }
         while decoding.next < placed.len() {
             let index = decoding.next;
-            if !latents.contains_key(&index) && placed.kind(index) == Kind::Known {
-                let layout = &mut placed.take.layout;
-                if let LatentFrame::Known(known) = layout.latent_frame(index - placed.lead)? {
-                    latents.insert(index, known);
-                }
-            }
+            placed.fetch(index, latents)?;
             let Some(latent) = latents.get(&index) else {
                 return Ok(());
             };

@@ -612,3 +612,52 @@ fn folders_that_do_not_fit_are_refused_with_the_reason() {
     let error = model.encode_text("a fox").unwrap_err().to_string();
     assert!(error.contains("tokenizer.json"), "{error}");
 }
+
+/// Mean and largest difference of two clips, in levels of 255.
+fn difference(a: &[Frame], b: &[Frame]) -> (f64, u8) {
+    assert_eq!(a.len(), b.len());
+    let pairs = a.iter().zip(b);
+    let pixels = pairs.flat_map(|(a, b)| a.pixels().iter().zip(b.pixels()));
+    let (mut sum, mut count, mut largest) = (0.0, 0.0, 0);
+    for (a, b) in pixels {
+        sum += f64::from(a.abs_diff(*b));
+        count += 1.0;
+        largest = largest.max(a.abs_diff(*b));
+    }
+    (sum / count, largest)
+}
+
+/// How far tiles may be from the whole, in levels of 255, on the mean and at any pixel: random weights carry much further
+/// than trained ones.
+const TILES_MEAN: f64 = 4.0;
+const TILES_LARGEST: u8 = 128;
+
+/// Where memory is short, the decoder sees one tile after the other, and the plan says so.
+#[test]
+fn a_decoder_short_of_memory_works_in_tiles() {
+    let request = request([448, 320], 9, 1.0, 3.0);
+    let stages = |model: &WanModel| model.memory(request.size, request.frames);
+    let plenty = model("wan-t2v").within(Some(u64::MAX));
+    let scarce = model("wan-t2v").within(Some(1 << 20));
+    let of = |stages: &[kinora_models::StageMemory]| {
+        let last = stages.last().unwrap();
+        (last.stage, last.total())
+    };
+    let (whole, tiled) = (of(&stages(&plenty)), of(&stages(&scarce)));
+    assert_eq!((whole.0, tiled.0), ("decode", "decode in tiles"));
+    assert!(tiled.1 < whole.1, "{tiled:?} {whole:?}");
+    // Unknown is not short.
+    assert_eq!(of(&stages(&model("wan-t2v"))).0, "decode");
+    // A small picture is one tile, however short memory is.
+    assert_eq!(scarce.memory([64, 64], 9).last().unwrap().stage, "decode");
+
+    let whole = make(&plenty, &request, None).unwrap();
+    let tiled = make(&scarce, &request, None).unwrap();
+    let (mean, largest) = difference(&whole, &tiled);
+    assert!(
+        mean < TILES_MEAN && largest < TILES_LARGEST,
+        "{mean} {largest}"
+    );
+    // It is another way, not the same one.
+    assert!(largest > 0);
+}

@@ -13,6 +13,7 @@ use kinora_models::wan::{Checkpoint, Folder, WanModel};
 use kinora_models::weights::sha256;
 
 use crate::args::PartArgs;
+use crate::generate::memory_plan;
 use crate::hub::{Cache, Repository};
 use crate::setup;
 
@@ -87,7 +88,8 @@ pub(crate) fn open(source: &ModelSource, parts: &PartArgs, device: &Device) -> R
     match find(source)? {
         Place::Wan { path, name } => {
             let opened = wan(&path, parts)?;
-            let model = WanModel::new(opened, &name, device, Precision::Bf16);
+            let model = WanModel::new(opened, &name, device, Precision::Bf16)
+                .within(memory_plan::free_for_models());
             Ok(Model::Wan(Box::new(model)))
         }
         Place::Mini => {

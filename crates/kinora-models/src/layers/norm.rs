@@ -77,4 +77,14 @@ impl RmsNorm {
         let rows = x.reshape([1, rows, 1, channels]);
         rms_norm_rope(rows, self.weight.val(), None, self.epsilon).reshape(shape)
     }
+
+    /// `[channels]`
+    pub(crate) fn weight(&self) -> Tensor<1> {
+        self.weight.val()
+    }
+
+    /// Added to the mean square.
+    pub(crate) fn epsilon(&self) -> f32 {
+        self.epsilon
+    }
 }

@@ -8,6 +8,7 @@ use super::config::ImageConfig;
 use super::folder::Folder;
 use super::parts::Part;
 use super::prompt::TEXT_TOKENS;
+use super::tiles::Tiling;
 use crate::{KnownFrames, StageMemory};
 
 /// Networks run in f32; so are the weights of convolutions. Those of linear layers stay as they are stored.
@@ -24,16 +25,17 @@ const FULL_TENSORS: u64 = 5;
 /// Frames that a convolution over frames remembers.
 const TAIL: u64 = 2;
 
-/// Text, pictures, sampling and decoding of a clip of `frames` frames of `size` (`[width, height]` in pixels).
+/// Text, pictures, sampling and decoding of a clip of `frames` frames of `size` (`[width, height]` in pixels). Where decoding
+/// whole frames takes more than `free` bytes, it is done [in tiles](super::tiles), and the stage says so.
 ///
 /// Weights are bytes of a mapped file where they stay as they are stored: a system that is short of memory drops them, and
 /// then each step reads them again.
-pub fn stages(folder: &Folder, size: [usize; 2], frames: usize) -> Vec<StageMemory> {
-    let stage = |stage, [weights, numbers]: [u64; 2]| StageMemory {
-        stage,
-        weights,
-        working: numbers.saturating_mul(BYTES),
-    };
+pub fn stages(
+    folder: &Folder,
+    size: [usize; 2],
+    frames: usize,
+    free: Option<u64>,
+) -> Vec<StageMemory> {
     let mut stages = vec![stage("text", text(folder))];
     if let Some(config) = &folder.image {
         stages.push(stage("pictures", pictures(folder, config)));
@@ -42,8 +44,34 @@ pub fn stages(folder: &Folder, size: [usize; 2], frames: usize) -> Vec<StageMemo
         stages.push(stage("encode", encode(folder, size, frames)));
     }
     stages.push(stage("sampling", sampling(folder, size, frames)));
-    stages.push(stage("decode", decode(folder, size)));
+    stages.push(match tiling(folder, size, free) {
+        None => stage("decode", decode(folder, size)),
+        Some(tiling) => {
+            let [weights, numbers] = decode(folder, tiling.tile_size());
+            // All frames are put together before the first is given.
+            let clip = (3 * frames * size[0] * size[1]) as u64;
+            stage("decode in tiles", [weights, numbers + clip])
+        }
+    });
     stages
+}
+
+fn stage(stage: &'static str, [weights, numbers]: [u64; 2]) -> StageMemory {
+    StageMemory {
+        stage,
+        weights,
+        working: numbers.saturating_mul(BYTES),
+    }
+}
+
+/// How pictures are cut for the decoder, where whole ones do not fit into `free` bytes and smaller ones help.
+pub(super) fn tiling(folder: &Folder, size: [usize; 2], free: Option<u64>) -> Option<Tiling> {
+    if stage("decode", decode(folder, size)).total() <= free? {
+        return None;
+    }
+    let stride = folder.autoencoder.spatial_stride();
+    let [width, height] = size.map(|pixels| pixels / stride);
+    Tiling::new([height, width], stride)
 }
 
 fn part<'a>(folder: &'a Folder, name: &str) -> Option<&'a Part> {

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard};
 use burn::tensor::{Device, Tensor, TensorData};
 use kinora_kernels::Precision;
 
-use super::autoencoder::{Autoencoder, DecodeState};
+use super::autoencoder::Autoencoder;
 use super::beside::{Beside, Encoder};
 use super::conditioning::Conditioning;
 use super::denoiser::{Denoiser, DenoiserContext};
@@ -20,6 +20,7 @@ use super::memory;
 use super::picture::for_image_encoder;
 use super::prompt::{PromptTokenizer, TEXT_TOKENS};
 use super::text::TextEncoder;
+use super::tiles::{self, ClipState};
 use crate::upscaler::Source;
 use crate::{Description, Error, GivenClip, Shown, StageMemory, VideoModel, Window};
 
@@ -61,6 +62,8 @@ pub struct WanModel {
     description: Description,
     device: Device,
     precision: Precision,
+    /// Bytes that are free for all stages, where that is known.
+    free: Option<u64>,
     large: Mutex<Option<Large>>,
     autoencoder: Mutex<Option<Autoencoder>>,
 }
@@ -95,9 +98,16 @@ impl WanModel {
             description,
             device: device.clone(),
             precision,
+            free: None,
             large: Mutex::default(),
             autoencoder: Mutex::default(),
         }
+    }
+
+    /// The same model where so many bytes are free: what would need more is done in a way that needs less, if there is one,
+    /// as [`memory`](VideoModel::memory) says.
+    pub fn within(self, free: Option<u64>) -> Self {
+        Self { free, ..self }
     }
 
     /// Configurations and files.
@@ -197,6 +207,11 @@ impl WanModel {
         self.per_channel(&self.folder.autoencoder.latents_std)
     }
 
+    /// Latents as the autoencoder has them.
+    fn as_coded(&self, latents: &Tensor<5>) -> Tensor<5> {
+        latents.clone() * self.deviation() + self.mean()
+    }
+
     /// The transformer for a window whose noisiest frame is told this timestep.
     fn expert(&self, noisiest: f32) -> Expert {
         match self.folder.boundary {
@@ -228,6 +243,18 @@ impl WanModel {
     }
 }
 
+/// A prompt's `[1, tokens, channels]` with zeros up to [`TEXT_TOKENS`].
+fn padded(text: Tensor<3>) -> Tensor<3> {
+    let [_, tokens, channels] = text.dims();
+    match TEXT_TOKENS - tokens {
+        0 => text,
+        missing => {
+            let zeros = Tensor::zeros([1, missing, channels], &text.device());
+            Tensor::cat(vec![text, zeros], 1)
+        }
+    }
+}
+
 /// A lock that a panic elsewhere does not spoil: what it guards is whole or absent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
@@ -237,34 +264,50 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl VideoModel for WanModel {
     type Text = WanText;
-    type DecodeState = DecodeState;
+    type DecodeState = ClipState;
 
     fn description(&self) -> &Description {
         &self.description
     }
 
     fn memory(&self, size: [usize; 2], frames: usize) -> Vec<StageMemory> {
-        memory::stages(&self.folder, size, frames)
+        memory::stages(&self.folder, size, frames, self.free)
     }
 
     fn encode_text(&self, prompt: &str) -> Result<WanText, Error> {
-        let embedding = self.with_text(|tokenizer, encoder| {
-            let ids = tokenizer.tokenize(prompt)?;
-            // Padding is not looked at, so it need not be computed either.
-            let mask = vec![true; ids.len()];
-            encoder.forward(&[ids], &[mask])
+        self.encode_texts(prompt, None).map(|(text, _)| text)
+    }
+
+    /// Together: the encoder's weights, which are gigabytes, are read once.
+    fn encode_texts(
+        &self,
+        prompt: &str,
+        negative: Option<&str>,
+    ) -> Result<(WanText, Option<WanText>), Error> {
+        let (embedded, lengths) = self.with_text(|tokenizer, encoder| {
+            let prompts = std::iter::once(prompt).chain(negative);
+            let mut ids: Vec<Vec<u32>> = prompts
+                .map(|prompt| tokenizer.tokenize(prompt))
+                .collect::<Result<_, _>>()?;
+            // Padding is not looked at, so no more of it is computed than the longer one needs.
+            let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
+            let longest = lengths.iter().copied().max().unwrap_or(0);
+            let counts = |&length| (0..longest).map(|token| token < length).collect();
+            let mask: Vec<Vec<bool>> = lengths.iter().map(counts).collect();
+            ids.iter_mut().for_each(|ids| ids.resize(longest, 0));
+            Ok((encoder.forward(&ids, &mask)?, lengths))
         })?;
-        let [_, tokens, channels] = embedding.dims();
-        let padding = Tensor::zeros([1, TEXT_TOKENS - tokens, channels], &self.device);
-        let embedding = match tokens {
-            TEXT_TOKENS => embedding,
-            _ => Tensor::cat(vec![embedding, padding], 1),
-        };
-        Ok(WanText {
-            embedding,
+        let text = |index: usize| WanText {
+            embedding: padded(
+                embedded
+                    .clone()
+                    .narrow(0, index, 1)
+                    .narrow(1, 0, lengths[index]),
+            ),
             beside: None,
             context: Mutex::default(),
-        })
+        };
+        Ok((text(0), negative.map(|_| text(1))))
     }
 
     fn show(&self, texts: &mut [&mut WanText], given: &GivenClip<'_>) -> Result<(), Error> {
@@ -348,8 +391,26 @@ impl VideoModel for WanModel {
         Ok((latents - self.mean()) / self.deviation())
     }
 
-    fn decode_step(&self, latents: Tensor<5>, state: &mut DecodeState) -> Result<Tensor<5>, Error> {
-        let latents = latents * self.deviation() + self.mean();
-        self.with_autoencoder(|autoencoder| autoencoder.decode_step(latents, state))
+    fn begin_decode(&self, latents: &[Tensor<5>]) -> Result<ClipState, Error> {
+        let mut state = ClipState::default();
+        let Some([.., height, width]) = latents.first().map(Tensor::dims) else {
+            return Ok(state);
+        };
+        let size = [width, height].map(|side| side * self.description.spatial_stride);
+        if let Some(tiling) = memory::tiling(&self.folder, size, self.free) {
+            let latents: Vec<Tensor<5>> =
+                latents.iter().map(|latent| self.as_coded(latent)).collect();
+            state.ready =
+                self.with_autoencoder(|autoencoder| tiles::decode(autoencoder, &latents, &tiling))?;
+        }
+        Ok(state)
+    }
+
+    fn decode_step(&self, latents: Tensor<5>, state: &mut ClipState) -> Result<Tensor<5>, Error> {
+        if let Some(frames) = state.ready.pop_front() {
+            return Ok(frames);
+        }
+        let latents = self.as_coded(&latents);
+        self.with_autoencoder(|autoencoder| autoencoder.decode_step(latents, &mut state.whole))
     }
 }

@@ -6,10 +6,11 @@
 use std::path::Path;
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use burn::tensor::{Device, Tensor, TensorData};
 use kinora_kernels::{Activation, Precision};
 
 use super::config::TextConfig;
+use super::relative::{Bias, attention};
 use super::weights::{Checkpoint, Network, Reader, RowTable};
 use crate::Error;
 use crate::layers::{Linear, RmsNorm};
@@ -44,32 +45,16 @@ impl Attention {
         }
     }
 
-    /// `x`: `[batch, tokens, width]`, `buckets`: `[tokens · tokens]`, `mask`: `[batch, 1, 1, tokens]`.
-    fn forward(
-        &self,
-        x: Tensor<3>,
-        buckets: &Tensor<1, Int>,
-        mask: &Tensor<4>,
-        precision: Precision,
-    ) -> Tensor<3> {
+    /// `x`: `[batch, tokens, width]`
+    fn forward(&self, x: Tensor<3>, bias: &Bias, precision: Precision) -> Tensor<3> {
         let [batch, tokens, _] = x.dims();
         let project = |linear: &Linear| {
             let x = linear.forward_with(x.clone(), Activation::None, precision);
             let [_, _, inner] = x.dims();
             x.reshape([batch, tokens, self.heads, inner / self.heads])
-                .swap_dims(1, 2)
         };
-        let [q, k, v] = [&self.query, &self.key, &self.value].map(project);
-        // Composed, because the attention kernel takes a bias per key and none per pair. Two products of 512 tokens
-        // are a fiftieth of this network's work.
-        let by_pair = self
-            .positions
-            .val()
-            .select(0, buckets.clone())
-            .reshape([1, tokens, tokens, self.heads])
-            .permute([0, 3, 1, 2]);
-        let scores = q.matmul(k.swap_dims(2, 3)) + by_pair + mask.clone();
-        let mixed = activation::softmax(scores, 3).matmul(v).swap_dims(1, 2);
+        let inputs = [&self.query, &self.key, &self.value].map(project);
+        let mixed = attention(inputs, self.positions.val(), bias, precision);
         let [.., head_dim] = mixed.dims();
         let mixed = mixed.reshape([batch, tokens, self.heads * head_dim]);
         self.out.forward_with(mixed, Activation::None, precision)
@@ -249,30 +234,14 @@ impl TextEncoder {
         let embedded = TensorData::new(self.embedding.rows(&rows), shape);
         let mut x = Tensor::from_data(embedded, &self.device);
 
-        // The lowest number and not infinity, as upstream: a prompt of padding alone stays finite.
-        let hidden = mask
-            .iter()
-            .flatten()
-            .map(|&counts| if counts { 0.0 } else { f32::MIN });
-        let hidden = TensorData::new(hidden.collect::<Vec<f32>>(), [batch, 1, 1, tokens]);
-        let mask = Tensor::from_data(hidden, &self.device);
-        let buckets = self.buckets(tokens);
+        let bias = Bias::new(mask, |query, key| bucket(&self.config, query, key));
         for block in &self.blocks {
             let h = block.attention_norm.forward(x.clone());
-            x = x + block.attention.forward(h, &buckets, &mask, self.precision);
+            x = x + block.attention.forward(h, &bias, self.precision);
             let h = block.mlp_norm.forward(x.clone());
             x = x + block.mlp.forward(h, self.precision);
         }
         Ok(self.norm.forward(x))
-    }
-
-    /// The bucket of every pair of tokens, `[tokens · tokens]`.
-    fn buckets(&self, tokens: usize) -> Tensor<1, Int> {
-        let pairs = (0..tokens).flat_map(|query| (0..tokens).map(move |key| (query, key)));
-        let buckets: Vec<i64> = pairs
-            .map(|(query, key)| bucket(&self.config, query, key) as i64)
-            .collect();
-        Tensor::from_data(TensorData::new(buckets, [tokens * tokens]), &self.device)
     }
 }
 

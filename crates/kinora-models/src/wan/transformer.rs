@@ -397,15 +397,14 @@ impl Transformer {
         let side = 2 * (head_dim / 6);
         let axes = [head_dim - 2 * side, side, side];
         let [frames, height, width] = grid;
-        // The angles of each place along each axis; a token puts three of them together.
-        let ladders: [Vec<Vec<f64>>; 3] = std::array::from_fn(|axis| {
+        // What each place along each axis turns by; a token puts three of them together.
+        let ladders: [Vec<Turns>; 3] = std::array::from_fn(|axis| {
             let channels = axes[axis];
             let angle = |place: usize, pair: usize| {
                 place as f64 / ROTARY_THETA.powf((2 * pair) as f64 / channels as f64)
             };
-            (0..grid[axis])
-                .map(|place| (0..channels / 2).map(|pair| angle(place, pair)).collect())
-                .collect()
+            let turns = |place| (0..channels / 2).map(|pair| angle(place, pair)).collect();
+            (0..grid[axis]).map(turns).collect()
         });
         let shape = [frames * height * width, head_dim / 2];
         let mut cos = Vec::with_capacity(shape[0] * shape[1]);
@@ -417,13 +416,27 @@ impl Transformer {
                 token % width,
             ];
             for (ladder, place) in ladders.iter().zip(place) {
-                cos.extend(ladder[place].iter().map(|angle| angle.cos() as f32));
-                sin.extend(ladder[place].iter().map(|angle| angle.sin() as f32));
+                cos.extend_from_slice(&ladder[place].cos);
+                sin.extend_from_slice(&ladder[place].sin);
             }
         }
         Rotary {
             cos: Tensor::from_data(TensorData::new(cos, shape), device),
             sin: Tensor::from_data(TensorData::new(sin, shape), device),
         }
+    }
+}
+
+/// Cosines and sines of the angles of one place along an axis.
+struct Turns {
+    cos: Vec<f32>,
+    sin: Vec<f32>,
+}
+
+impl FromIterator<f64> for Turns {
+    fn from_iter<I: IntoIterator<Item = f64>>(angles: I) -> Self {
+        let turn = |angle: f64| (angle.cos() as f32, angle.sin() as f32);
+        let (cos, sin) = angles.into_iter().map(turn).unzip();
+        Self { cos, sin }
     }
 }

@@ -12,6 +12,11 @@ const RESERVE: u64 = 256 << 20;
 /// Sides of the sizes that are tried, as parts of the one that was asked for.
 const SMALLER: [f64; 6] = [0.85, 0.7, 0.6, 0.5, 0.4, 0.3];
 
+/// Bytes that the stages of a model may take, where the system tells.
+pub(crate) fn free_for_models() -> Option<u64> {
+    memory::available_bytes().map(|free| free.saturating_sub(RESERVE))
+}
+
 /// # Errors
 ///
 /// A stage needs more memory than is free; says what needs less.

@@ -1,11 +1,18 @@
 //! A folder with weights of Wan.
 
 use kinora_models::wan::{Folder, memory};
-use kinora_models::{KnownFrames, Shown, Sizes};
+use kinora_models::{KnownFrames, Shown, Sizes, StageMemory};
 use serde_json::{Value, json};
 
 use crate::generate::memory_plan;
 use crate::output;
+
+/// What each stage of a clip as long as it makes needs here.
+fn stages(folder: &Folder) -> Vec<StageMemory> {
+    let defaults = folder.defaults();
+    let free = memory_plan::free_for_models();
+    memory::stages(folder, defaults.size, defaults.frames, free)
+}
 
 /// What a folder makes, for programs.
 pub(super) fn to_json(name: &str, folder: &Folder) -> Value {
@@ -18,7 +25,7 @@ pub(super) fn to_json(name: &str, folder: &Folder) -> Value {
             (part.name.to_owned(), about)
         })
         .collect();
-    let stages = memory::stages(folder, defaults.size, defaults.frames);
+    let stages = stages(folder);
     let stages: Vec<Value> = stages
         .iter()
         .map(|stage| {
@@ -81,7 +88,7 @@ pub(super) fn to_text(name: &str, folder: &Folder) -> String {
         })
         .collect();
     let fps = folder.frames_per_second();
-    let stages = memory::stages(folder, defaults.size, defaults.frames);
+    let stages = stages(folder);
     format!(
         "{name}\n  parameters  {}\n  makes       up to {} frames at {fps} frames/s ({:.1} s), {sizes}\n  takes       {}\n  settings    {}, {} \
          steps, guidance {}, shift {}\n  memory      {}\n              for a clip as long as it makes, at {width}x{height}; {}\n  mark        {}",

@@ -3,7 +3,7 @@
 //! Follows `WanDecoder3d`, `WanUpBlock` and `WanResidualUpBlock` of diffusers' `autoencoder_kl_wan.py`.
 
 use burn::module::Module;
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 
 use super::layers::{CausalConv, Middle, Residual, read_norm};
 use super::resample::{Shortcut, Upsample};
@@ -117,7 +117,6 @@ impl Decoder {
         for stage in &self.stages {
             x = stage.forward(x, pass);
         }
-        let x = activation::silu(self.norm.forward(x));
-        self.conv_out.forward(x, pass)
+        self.conv_out.forward_normed(x, Some(&self.norm), pass)
     }
 }

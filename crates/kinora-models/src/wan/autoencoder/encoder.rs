@@ -3,7 +3,7 @@
 //! Follows `WanEncoder3d` and `WanResidualDownBlock` of diffusers' `autoencoder_kl_wan.py`.
 
 use burn::module::Module;
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 
 use super::layers::{CausalConv, Middle, Residual, read_norm};
 use super::resample::{Downsample, Shortcut};
@@ -120,7 +120,6 @@ impl Encoder {
             x = stage.forward(x, pass);
         }
         let x = self.middle.forward(x, pass);
-        let x = activation::silu(self.norm.forward(x));
-        self.conv_out.forward(x, pass)
+        self.conv_out.forward_normed(x, Some(&self.norm), pass)
     }
 }

@@ -4,9 +4,10 @@
 //! `autoencoder_kl_wan.py`.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 use kinora_kernels::{Activation, attention, conv3d};
 
+use super::fused;
 use super::stream::Pass;
 use crate::layers::{Linear, RmsNorm};
 use crate::wan::weights::Reader;
@@ -27,7 +28,7 @@ pub(super) fn read_norm(
     RmsNorm::from_weight(weight, NORM_EPSILON)
 }
 
-/// A convolution that sees its own frame and those before. Before a clip there is nothing: zeros.
+/// A convolution that sees its own frame and those before, at least one. Before a clip there is nothing: zeros.
 #[derive(Module, Debug)]
 pub(super) struct CausalConv {
     /// `[frames, height, width, channels_in, channels_out]`
@@ -36,12 +37,12 @@ pub(super) struct CausalConv {
 }
 
 impl CausalConv {
-    /// `kernel` as it is stored: frames, rows and columns, or rows and columns.
+    /// `kernel`: frames, rows and columns.
     pub(super) fn read(
         reader: &mut Reader<'_>,
         name: &str,
         channels: [usize; 2],
-        kernel: &[usize],
+        kernel: &[usize; 3],
     ) -> Self {
         reader.within(name, |reader| Self {
             weight: Param::from_tensor(reader.kernel("weight", channels, kernel)),
@@ -50,28 +51,35 @@ impl CausalConv {
     }
 
     pub(super) fn forward(&self, x: Tensor<5>, pass: &mut Pass<'_>) -> Tensor<5> {
-        let [taps, ..] = self.weight.dims();
-        let x = match taps - 1 {
-            0 => x,
-            before => remember(x, before, pass.tail()),
-        };
-        let (weight, bias) = (self.weight.val(), self.bias.val());
-        conv3d(x, weight, bias, Activation::None, pass.precision)
+        self.forward_normed(x, None, pass)
     }
-}
 
-/// `x` after the `before` last frames of what came earlier; `tail` is then that of `x`.
-fn remember(x: Tensor<5>, before: usize, tail: &mut Option<Tensor<5>>) -> Tensor<5> {
-    let [batch, _, height, width, channels] = x.dims();
-    let earlier = tail
-        .take()
-        .unwrap_or_else(|| Tensor::zeros([batch, before, height, width, channels], &x.device()));
-    let x = Tensor::cat(vec![earlier, x], 1);
-    let [_, frames, ..] = x.dims();
-    // Joined from single frames: a mere view would keep all of `x` in memory until the next piece.
-    let last = (frames - before..frames).map(|frame| x.clone().narrow(1, frame, 1));
-    *tail = Some(Tensor::cat(last.collect(), 1));
-    x
+    /// `conv(silu(norm(x)))`, or `conv(x)` without a norm.
+    pub(super) fn forward_normed(
+        &self,
+        x: Tensor<5>,
+        norm: Option<&RmsNorm>,
+        pass: &mut Pass<'_>,
+    ) -> Tensor<5> {
+        let mut weight = self.weight.val();
+        let [taps, ..] = weight.dims();
+        let [batch, frames, height, width, channels] = x.dims();
+        let before = taps - 1;
+        let tail = pass.tail();
+        let earlier = tail.take();
+        // Of a single frame with nothing before it the other taps see zeros alone.
+        let is_alone = earlier.is_none() && frames == 1;
+        let earlier = earlier.unwrap_or_else(|| {
+            Tensor::zeros([batch, before, height, width, channels], &x.device())
+        });
+        let (mut x, last) = fused::after(earlier, x, norm);
+        *tail = Some(last);
+        if is_alone {
+            weight = weight.narrow(0, before, 1);
+            x = x.narrow(1, before, 1);
+        }
+        conv3d(x, weight, self.bias.val(), Activation::None, pass.precision)
+    }
 }
 
 /// `shortcut(x) + conv(silu(norm(conv(silu(norm(x))))))`
@@ -99,10 +107,10 @@ impl Residual {
     }
 
     pub(super) fn forward(&self, x: Tensor<5>, pass: &mut Pass<'_>) -> Tensor<5> {
-        let h = activation::silu(self.norm_in.forward(x.clone()));
-        let h = self.conv_in.forward(h, pass);
-        let h = activation::silu(self.norm_out.forward(h));
-        let h = self.conv_out.forward(h, pass);
+        let h = self
+            .conv_in
+            .forward_normed(x.clone(), Some(&self.norm_in), pass);
+        let h = self.conv_out.forward_normed(h, Some(&self.norm_out), pass);
         match &self.shortcut {
             None => x + h,
             Some(linear) => linear.forward_with(x, Activation::None, pass.precision) + h,

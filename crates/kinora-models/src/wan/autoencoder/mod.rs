@@ -6,6 +6,7 @@
 
 mod decoder;
 mod encoder;
+mod fused;
 mod layers;
 mod resample;
 mod stream;

@@ -10,6 +10,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use kinora_kernels::{ConvSteps, conv3d_strided};
 
+use super::fused;
 use super::layers::CausalConv;
 use super::stream::Pass;
 use crate::wan::weights::Reader;
@@ -89,7 +90,7 @@ impl StridedConv {
 #[derive(Module, Debug)]
 pub(super) struct Upsample {
     over_frames: Option<CausalConv>,
-    over_space: CausalConv,
+    over_space: DoublingConv,
 }
 
 impl Upsample {
@@ -103,7 +104,7 @@ impl Upsample {
         Self {
             over_frames: doubles_frames
                 .then(|| CausalConv::read(reader, "time_conv", double, &[3, 1, 1])),
-            over_space: CausalConv::read(reader, "resample.1", channels, &[3; 2]),
+            over_space: DoublingConv::read(reader, "resample.1", channels),
         }
     }
 
@@ -124,16 +125,62 @@ impl Upsample {
             }
             None => x,
         };
-        self.over_space.forward(doubled(x), pass)
+        self.over_space.forward(x, pass)
     }
 }
 
-/// Each pixel four times.
-fn doubled(x: Tensor<5>) -> Tensor<5> {
-    let [batch, frames, height, width, channels] = x.dims();
-    x.reshape([batch * frames * height, 1, width, 1, channels])
-        .repeat(&[1, 2, 1, 2, 1])
-        .reshape([batch, frames, 2 * height, 2 * width, channels])
+/// Each pixel four times, then 3 × 3 taps.
+///
+/// Among doubled pixels three taps see two different ones: a pixel's own and a neighbour's. So each of the four pixels
+/// that come of one is a convolution of 2 × 2 taps over those that there were, with the taps that see the same added up: less
+/// than half of the products, and nothing is doubled in memory.
+#[derive(Module, Debug)]
+struct DoublingConv {
+    /// `[1, 2, 2, channels_in, 4 · channels_out]`
+    weight: Param<Tensor<5>>,
+    /// `[4 · channels_out]`
+    bias: Param<Tensor<1>>,
+}
+
+impl DoublingConv {
+    fn read(reader: &mut Reader<'_>, name: &str, channels: [usize; 2]) -> Self {
+        reader.within(name, |reader| {
+            let weight = reader.kernel("weight", channels, &[3; 2]);
+            let bias = reader.tensor("bias", [channels[1]]);
+            Self {
+                // A stand-in of a reader that only checks has one tap.
+                weight: Param::from_tensor(match weight.dims() {
+                    [_, 3, 3, ..] => for_four(weight),
+                    _ => weight,
+                }),
+                bias: Param::from_tensor(bias.repeat(&[4])),
+            }
+        })
+    }
+
+    fn forward(&self, x: Tensor<5>, pass: &Pass<'_>) -> Tensor<5> {
+        let steps = ConvSteps {
+            stride: [1; 3],
+            padding: [1; 2],
+        };
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        fused::spread(conv3d_strided(x, weight, bias, steps, pass.precision))
+    }
+}
+
+/// Taps of the four pixels that come of one, `[1, 3, 3, channels_in, channels_out]` → `[1, 2, 2, channels_in,
+/// 4 · channels_out]`: upper left, upper right, lower left, lower right.
+fn for_four(weight: Tensor<5>) -> Tensor<5> {
+    // Before a pixel's middle the first tap sees its neighbour alone, behind it the last one does.
+    let halves = |weight: Tensor<5>, axis: usize| {
+        let tap = |i| weight.clone().narrow(axis, i, 1);
+        let first = Tensor::cat(vec![tap(0), tap(1) + tap(2)], axis);
+        let second = Tensor::cat(vec![tap(0) + tap(1), tap(2)], axis);
+        [first, second]
+    };
+    let rows = halves(weight, 1);
+    let all = rows.map(|half| halves(half, 2));
+    Tensor::cat(all.into_iter().flatten().collect(), 4)
 }
 
 /// What a shortcut has to bridge.
@@ -191,6 +238,46 @@ impl Shortcut {
         match first {
             true => x.narrow(1, f - 1, frames * f + 1 - f),
             false => x,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, Distribution};
+    use kinora_kernels::{Activation, Precision, conv3d};
+
+    #[test]
+    fn four_small_convolutions_give_that_of_doubled_pixels() {
+        let device = Device::flex();
+        let normal = Distribution::Normal(0.0, 1.0);
+        let weight = Tensor::<5>::random([1, 3, 3, 6, 5], normal, &device);
+        let bias = Tensor::<1>::random([5], normal, &device);
+        for [height, width] in [[1, 1], [4, 3], [7, 6]] {
+            let x = Tensor::<5>::random([1, 2, height, width, 6], normal, &device);
+            let doubled = x
+                .clone()
+                .reshape([2 * height, 1, width, 1, 6])
+                .repeat(&[1, 2, 1, 2, 1])
+                .reshape([1, 2, 2 * height, 2 * width, 6]);
+            let exact = Precision::F32;
+            let plain = conv3d(
+                doubled,
+                weight.clone(),
+                bias.clone(),
+                Activation::None,
+                exact,
+            );
+            let ours = DoublingConv {
+                weight: Param::from_tensor(for_four(weight.clone())),
+                bias: Param::from_tensor(bias.clone().repeat(&[4])),
+            };
+            let mut memory = super::super::stream::Memory::default();
+            let ours = ours.forward(x, &memory.pass(true, exact));
+            assert_eq!(ours.dims(), plain.dims());
+            let worst = crate::weights::floats((ours - plain).abs().max())[0];
+            assert!(worst < 1e-4, "{worst}");
         }
     }
 }

@@ -1,0 +1,247 @@
+//! What stands between the convolutions, in one pass over memory each: frames of the past, norm and SiLU in front of a
+//! convolution, and the step to twice the size behind one.
+//!
+//! On the processor these are made of the kernels' row operations, a few rows at a time while they are in the cache; on
+//! other devices of Burn's operations.
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::tensor::{Tensor, TensorData, activation};
+use kinora_kernels::{Activation, cpu, takes_stored};
+use rayon::prelude::*;
+
+use crate::layers::RmsNorm;
+
+/// Numbers that a thread takes at a time: rows in and out lie in the second-level cache.
+const RUN: usize = 1 << 14;
+
+/// `silu(norm(x))`, or `x` where there is no norm, after the frames `earlier`, to which the same was done before. Also gives
+/// the last frames of the result, as many as there were `earlier`.
+///
+/// # Shapes
+///
+/// - `earlier`: `[batch, before, height, width, channels]`
+/// - `x`: `[batch, frames, height, width, channels]`
+/// - output: `[batch, before + frames, …]`, `[batch, before, …]`
+pub(super) fn after(
+    earlier: Tensor<5>,
+    x: Tensor<5>,
+    norm: Option<&RmsNorm>,
+) -> (Tensor<5>, Tensor<5>) {
+    let device = x.device();
+    if takes_stored(&device) {
+        let (weight, epsilon) = match norm {
+            Some(norm) => (norm.weight(), norm.epsilon()),
+            None => (Tensor::empty([0], &device), 0.0),
+        };
+        let (joined, last) = Dispatch::normed_after(
+            earlier.into_dispatch(),
+            x.into_dispatch(),
+            weight.into_dispatch(),
+            epsilon,
+        );
+        return (Tensor::from_dispatch(joined), Tensor::from_dispatch(last));
+    }
+    let [_, before, ..] = earlier.dims();
+    let joined = Tensor::cat(vec![earlier, normed(x, norm)], 1);
+    let [_, frames, ..] = joined.dims();
+    // Joined from single frames: a mere view would keep all of them in memory until the next piece.
+    let last = (frames - before..frames).map(|frame| joined.clone().narrow(1, frame, 1));
+    let last = Tensor::cat(last.collect(), 1);
+    (joined, last)
+}
+
+fn normed(x: Tensor<5>, norm: Option<&RmsNorm>) -> Tensor<5> {
+    match norm {
+        None => x,
+        Some(norm) => activation::silu(norm.forward(x)),
+    }
+}
+
+/// Pixels of twice the size, each computed by one of four convolutions of 2 × 2 taps, whose results come side by side with
+/// a border: pixel `(2y + a, 2x + b)` is result `2a + b` at `(y + a, x + b)`.
+///
+/// # Shapes
+///
+/// `[batch, frames, height + 1, width + 1, 4 · channels]` → `[batch, frames, 2 · height, 2 · width, channels]`
+pub(super) fn spread(x: Tensor<5>) -> Tensor<5> {
+    if takes_stored(&x.device()) {
+        return Tensor::from_dispatch(Dispatch::spread(x.into_dispatch()));
+    }
+    let [batch, frames, rows, columns, results] = x.dims();
+    let (height, width, channels) = (rows - 1, columns - 1, results / 4);
+    let part = |a: usize, b: usize| {
+        x.clone()
+            .narrow(2, a, height)
+            .narrow(3, b, width)
+            .narrow(4, (2 * a + b) * channels, channels)
+            .reshape([batch * frames, height, 1, width, 1, channels])
+    };
+    let row = |a| Tensor::cat(vec![part(a, 0), part(a, 1)], 4);
+    Tensor::cat(vec![row(0), row(1)], 2).reshape([batch, frames, 2 * height, 2 * width, channels])
+}
+
+/// What is fused on the processor.
+#[backend_extension(Flex)]
+trait FusedOps: Backend {
+    /// [`after`]; without a norm `weight` is empty.
+    fn normed_after(
+        earlier: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// [`spread`].
+    fn spread(x: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+impl FusedOps for Flex {
+    fn normed_after(
+        earlier: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let [earlier, x, weight] = [earlier, x, weight].map(|tensor| tensor.to_contiguous());
+        let mut shape = x.shape();
+        let [batch, before, channels] = [shape[0], earlier.shape()[1], shape[4]];
+        let frame: usize = shape.num_elements() / (batch * shape[1]);
+        let (new, old) = (shape[1] * frame, before * frame);
+
+        let mut joined = vec![0.0_f32; batch * (old + new)];
+        for (clip, joined) in joined.chunks_mut(old + new).enumerate() {
+            let (front, rest) = joined.split_at_mut(old);
+            copy(&floats(&earlier)[clip * old..][..old], front);
+            let x = &floats(&x)[clip * new..][..new];
+            match floats(&weight) {
+                [] => copy(x, rest),
+                weight => silu_of_normed(x, weight, epsilon, rest),
+            }
+        }
+        let kept_shape = earlier.shape();
+        // The memory of the frames that are forgotten holds those that are remembered.
+        let mut kept: Vec<f32> = into_vec(earlier);
+        for (kept, joined) in kept.chunks_mut(old).zip(joined.chunks(old + new)) {
+            copy(&joined[new..], kept);
+        }
+        debug_assert!(channels > 0);
+        shape[1] += before;
+        (tensor(joined, shape), tensor(kept, kept_shape))
+    }
+
+    fn spread(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        let x = x.to_contiguous();
+        let mut shape = x.shape();
+        let (rows, columns, channels) = (shape[2], shape[3], shape[4] / 4);
+        let (height, width) = (rows - 1, columns - 1);
+        let from = floats(&x);
+        let mut out = vec![0.0_f32; shape[0] * shape[1] * 4 * height * width * channels];
+        let pixel = 4 * channels;
+        out.par_chunks_mut(2 * width * channels)
+            .enumerate()
+            .for_each(|(index, out)| {
+                let (frame, row) = (index / (2 * height), index % (2 * height));
+                let (y, a) = (row / 2, row % 2);
+                let line = &from[(frame * rows + y + a) * columns * pixel..][..columns * pixel];
+                for (x, out) in out.chunks_exact_mut(2 * channels).enumerate() {
+                    let (left, right) = out.split_at_mut(channels);
+                    let result = 2 * a * channels;
+                    left.copy_from_slice(&line[x * pixel + result..][..channels]);
+                    right.copy_from_slice(&line[(x + 1) * pixel + result + channels..][..channels]);
+                }
+            });
+        (shape[2], shape[3], shape[4]) = (2 * height, 2 * width, channels);
+        tensor(out, shape)
+    }
+}
+
+/// `out = silu(x / √(mean(x²) + epsilon) · weight)` of each row.
+fn silu_of_normed(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
+    let channels = weight.len();
+    let rows = (RUN / channels).max(1);
+    let run = rows * channels;
+    let scratch = || (vec![0.0; run], vec![0.0; rows]);
+    x.par_chunks(run)
+        .zip(out.par_chunks_mut(run))
+        .for_each_init(scratch, |(normed, rstd), (x, out)| {
+            let tokens = x.len() / channels;
+            let shape = cpu::HeadsShape {
+                batch: 1,
+                tokens,
+                heads: 1,
+                head_dim: channels,
+            };
+            let (normed, rstd) = (&mut normed[..x.len()], &mut rstd[..tokens]);
+            cpu::rms_norm_rope_forward(shape, x, weight, None, epsilon, normed, rstd);
+            cpu::activation_forward(Activation::Silu, normed, out);
+        });
+}
+
+fn copy(from: &[f32], to: &mut [f32]) {
+    from.par_chunks(RUN)
+        .zip(to.par_chunks_mut(RUN))
+        .for_each(|(from, to)| to.copy_from_slice(from));
+}
+
+fn floats(tensor: &FloatTensor<Flex>) -> &[f32] {
+    tensor.as_slice().expect("networks hold f32 tensors")
+}
+
+fn into_vec(tensor: FloatTensor<Flex>) -> Vec<f32> {
+    let data = tensor.into_data();
+    data.try_into_vec().expect("networks hold f32 tensors")
+}
+
+fn tensor(values: Vec<f32>, shape: impl Into<burn::tensor::Shape>) -> FloatTensor<Flex> {
+    FloatTensor::<Flex>::from_data(TensorData::new(values, shape.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, Distribution};
+
+    fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
+        Tensor::random(shape, Distribution::Normal(0.0, 1.0), &Device::flex())
+    }
+
+    fn assert_close<const D: usize>(a: Tensor<D>, b: Tensor<D>) {
+        assert_eq!(a.dims(), b.dims());
+        let worst = crate::weights::floats((a - b).abs().max())[0];
+        assert!(worst < 1e-5, "{worst}");
+    }
+
+    #[test]
+    fn frames_are_normed_and_joined_to_those_before() {
+        // More rows than one run holds, and a width that fills no vector.
+        for [batch, before, frames, side, channels] in
+            [[2, 2, 3, 5, 7], [1, 2, 1, 40, 33], [1, 1, 2, 3, 4]]
+        {
+            let earlier = random([batch, before, side, side, channels]);
+            let x = random([batch, frames, side, side, channels]);
+            let norm = RmsNorm::from_weight(random([channels]), 1e-26);
+            for norm in [Some(&norm), None] {
+                let (joined, last) = after(earlier.clone(), x.clone(), norm);
+                let plain = Tensor::cat(vec![earlier.clone(), normed(x.clone(), norm)], 1);
+                assert_close(last, plain.clone().narrow(1, frames, before));
+                assert_close(joined, plain);
+            }
+        }
+    }
+
+    #[test]
+    fn four_results_become_one_larger_picture() {
+        let x = random([1, 2, 4, 3, 8]);
+        let made = spread(x.clone());
+        assert_eq!(made.dims(), [1, 2, 6, 4, 2]);
+        let [x, made] = [x, made].map(crate::weights::floats);
+        for (frame, y, column, a, b, c) in
+            [(0, 0, 0, 0, 0, 0), (1, 2, 1, 1, 1, 1), (1, 1, 0, 0, 1, 0)]
+        {
+            let from = ((frame * 4 + y + a) * 3 + column + b) * 8 + (2 * a + b) * 2 + c;
+            let to = ((frame * 6 + 2 * y + a) * 4 + 2 * column + b) * 2 + c;
+            assert_eq!(made[to], x[from]);
+        }
+    }
+}
