@@ -3,7 +3,7 @@
 //! A given frame that goes through the autoencoder comes back a little lighter, darker or greyer. Where the given frame is shown as
 //! it is and its neighbour comes from the decoder, that difference would be seen as a flash. So the frames beside the seam show the
 //! given one where [the picture has moved it](crate::carried), less and less with the distance, and take over its low frequencies where
-//! it does not reach.
+//! it is no longer seen.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -150,7 +150,7 @@ impl Difference {
         let mut more = Vec::with_capacity(decoded.pixels().len());
         let pixels = decoded.pixels().chunks_exact(3).zip(carried).zip(low);
         for ((pixel, there), low) in pixels {
-            let share = there.cover * mix(quick, slow, there.trust);
+            let share = mix(quick, slow, there.trust);
             let levels = pixel.iter().zip(there.colour).zip(low);
             more.extend(levels.map(|((&level, colour), low)| {
                 share * (colour - f32::from(level)) + (slow - share) * low

@@ -14,7 +14,6 @@ pub(super) struct Bias {
     /// Of each prompt and token: 0, or the lowest number where the token does not count. Not infinity, as upstream: a prompt
     /// of padding alone stays finite.
     mask: Vec<f32>,
-    tokens: usize,
     /// Of each distance `key − query + tokens − 1` its entry of the table.
     buckets: Vec<usize>,
 }
@@ -28,7 +27,6 @@ impl Bias {
             mask: counts
                 .map(|&counts| if counts { 0.0 } else { f32::MIN })
                 .collect(),
-            tokens,
             // Keys before a query, from the farthest on, itself, and those after it.
             buckets: (1..tokens)
                 .rev()

@@ -8,8 +8,8 @@ use predicates::str::contains;
 use tempfile::{TempDir, tempdir};
 
 use super::kit::{
-    bytes, clip, comfy, copy, distance, golden, kinora, original_names, picture, pictures,
-    transformer, whole, write_gguf, write_lora,
+    clip, comfy, copy, distance, golden, kinora, original_names, picture, pictures, transformer,
+    whole, write_gguf, write_lora,
 };
 
 fn convert(home: &TempDir, arguments: &[&str]) -> assert_cmd::assert::Assert {

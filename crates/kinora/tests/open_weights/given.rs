@@ -2,13 +2,12 @@
 
 use std::fs;
 
-use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
 use tempfile::tempdir;
 
-use super::kit::{bytes, clip, copy, golden, kinora, picture, pictures, transformer, whole};
+use super::kit::{clip, copy, golden, kinora, pictures};
 
 #[test]
 fn given_pictures_are_animated() {

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use super::kit::{
-    clip, comfy, copy, golden, kinora, original_names, picture, pictures, transformer, whole,
-    write_gguf, write_safetensors,
+    comfy, copy, golden, kinora, original_names, picture, transformer, whole, write_gguf,
+    write_safetensors,
 };
 
 #[test]
