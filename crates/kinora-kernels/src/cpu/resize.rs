@@ -72,8 +72,8 @@ pub(crate) fn cubic_to_bytes_at(
         // The rows that were widened last, by their index modulo four. A pixel more takes what the last one writes beyond itself.
         let mut widened = [(); TAPS].map(|()| vec![0.0; width * 3 + 1]);
         let mut held = [usize::MAX; TAPS];
-        for y in task * TASK_ROWS..((task + 1) * TASK_ROWS).min(height) {
-            let Tap { first, weights } = down[y];
+        let rows = down.iter().enumerate();
+        for (y, &Tap { first, weights }) in rows.skip(task * TASK_ROWS).take(TASK_ROWS) {
             for row in first..first + TAPS {
                 if held[row % TAPS] != row {
                     fetch(row, &mut source);
@@ -162,6 +162,7 @@ fn blend_body<const FMA: bool>(rows: &[&[f32]; 4], weights: &[f32; 4], out: &mut
     for i in 0..len {
         let sum = madd::<FMA>(p, a[i], madd::<FMA>(q, b[i], 128.0));
         let sum = madd::<FMA>(r, c[i], madd::<FMA>(s, d[i], sum));
+        #[expect(clippy::manual_clamp, reason = "it would let NaN through")]
         let level = sum.max(0.0).min(255.0);
         // SAFETY: it is no NaN, which `max` leaves out, and in range. A checked cast is six times slower here.
         out[i] = unsafe { level.to_int_unchecked::<i32>() } as u8;

@@ -95,7 +95,7 @@ pub(crate) fn gemm_int8_at(
         .div_ceil((2 * threads).div_ceil(row_blocks))
         .next_multiple_of(TILE);
     let col_blocks = n.div_ceil(col_block);
-    let streamed = c.len() * size_of::<f32>() > STREAMED && whole_lines(c, n);
+    let streamed = size_of_val(c) > STREAMED && whole_lines(c, n);
     let (c, before) = (
         Shared::new(c),
         epilogue.preactivation.take().map(Shared::new),

@@ -44,12 +44,12 @@ fn products_of_the_rounded_numbers_are_exact_on_every_level() {
                 gemm_int8_at(level, MatRef::new(&a, m, k), &matrix, &mut got, epilogue);
                 for row in 0..m {
                     let left = rounded(&a[row * k..][..k]);
-                    for col in 0..n {
+                    for (col, bias) in bias.iter().enumerate() {
                         let products = left.iter().enumerate();
                         let sum: f64 = products
                             .map(|(l, left)| left * f64::from(matrix.at(l, col)))
                             .sum();
-                        let want = sum + f64::from(bias[col]);
+                        let want = sum + f64::from(*bias);
                         // Rounding of the scales and of the result to f32.
                         let close = |got: f32, want: f64| {
                             (f64::from(got) - want).abs() <= 1e-6 * (k as f64).sqrt().max(1.0)
