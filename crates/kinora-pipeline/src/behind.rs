@@ -90,3 +90,85 @@ fn finish(
     }
     Ok(spent)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Finish, Fit, Piece, Rates};
+    use burn::tensor::Device;
+    use kinora_media::FrameRate;
+
+    const SIZE: [usize; 2] = [8, 4];
+
+    /// Four made frames, and a given one behind them.
+    fn reel() -> Reel {
+        let fps = FrameRate::whole(12).unwrap();
+        let rates = Rates {
+            model: fps,
+            file: fps,
+        };
+        let made = Piece::Made {
+            places: 0..4,
+            frames: 4,
+            over: None,
+        };
+        let given = Piece::Still {
+            picture: frame(200),
+            frames: 1,
+        };
+        let finish = Finish::plain(&Device::flex());
+        Reel::new([8, 4], rates, Fit::Stretch, finish, vec![made, given])
+    }
+
+    fn frame(level: u8) -> Frame {
+        Frame::filled(8, 4, [level; 3]).unwrap()
+    }
+
+    /// The levels that arrive where the sampler breaks off before frame `sampled`, and what it all ends with. `refused` is not
+    /// taken.
+    fn run(sampled: usize, refused: Option<u8>) -> (Vec<u8>, Result<usize, Error>) {
+        let mut shown = Vec::new();
+        let take = |frame: &Frame| {
+            let level = frame.pixels()[0];
+            if Some(level) == refused {
+                return Err(Error::EmptyTimeline);
+            }
+            shown.push(level);
+            Ok(())
+        };
+        let ended = finish_behind(&mut reel(), SIZE, take, |hand_on| {
+            for place in 0..4 {
+                if place == sampled {
+                    return Err(Error::FlatFrame { frame: place });
+                }
+                hand_on(place, frame(10 * place as u8))?;
+            }
+            Ok(4)
+        });
+        (shown, ended.map(|(frames, _)| frames))
+    }
+
+    #[test]
+    fn all_frames_arrive_in_order() {
+        let (shown, ended) = run(9, None);
+        assert_eq!((shown, ended.unwrap()), (vec![0, 10, 20, 30, 200], 4));
+    }
+
+    #[test]
+    fn where_the_sampler_breaks_off_nothing_follows() {
+        let (shown, ended) = run(2, None);
+        assert_eq!(shown, [0, 10]);
+        assert!(matches!(ended, Err(Error::FlatFrame { frame: 2 })));
+    }
+
+    /// Not that nobody took the frames, which is all that the sampler knows.
+    #[test]
+    fn what_the_finisher_says_is_told() {
+        let (shown, ended) = run(9, Some(20));
+        assert_eq!(shown, [0, 10]);
+        assert!(matches!(ended, Err(Error::EmptyTimeline)), "{ended:?}");
+        let (shown, ended) = run(9, Some(200));
+        assert_eq!(shown, [0, 10, 20, 30]);
+        assert!(matches!(ended, Err(Error::EmptyTimeline)), "{ended:?}");
+    }
+}

@@ -327,8 +327,7 @@ mod tests {
             })
             .unwrap()
         };
-        let given = grey(40);
-        let given = kinora_media::resize(&given, 48, 32).unwrap();
+        let given = Frame::filled(48, 32, [40; 3]).unwrap();
         let mut seams = Seams::new([(0, given.clone())].into(), 8);
         let mut shown = Vec::new();
         for place in 0..10 {
