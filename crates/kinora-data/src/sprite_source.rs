@@ -5,6 +5,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use fast_image_resize as fir;
+use fast_image_resize::pixels::U8x4;
 use image::codecs::webp::WebPDecoder;
 use image::{AnimationDecoder, DynamicImage, ImageDecoder, RgbaImage};
 
@@ -167,17 +168,19 @@ fn resize(frame: &RgbaImage, crop: Crop, size: usize) -> std::result::Result<Vec
             ]);
         }
     }
-    let source =
-        fir::images::Image::from_vec_u8(side as u32, side as u32, square, fir::PixelType::U8x4)
+    let source = fir::images::TypedImageRef::<U8x4>::from_buffer(side as u32, side as u32, &square)
+        .map_err(|e| e.to_string())?;
+    let mut pixels = vec![0; size * size * 4];
+    let mut target =
+        fir::images::TypedImage::<U8x4>::from_buffer(size as u32, size as u32, &mut pixels)
             .map_err(|e| e.to_string())?;
-    let mut target = fir::images::Image::new(size as u32, size as u32, fir::PixelType::U8x4);
     let options = fir::ResizeOptions::new()
         .resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Hamming))
         .use_alpha(false);
     fir::Resizer::new()
-        .resize(&source, &mut target, &options)
+        .resize_typed(&source, &mut target, &options)
         .map_err(|e| e.to_string())?;
-    Ok(target.into_vec())
+    Ok(pixels)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Frames of another size, by Lanczos3.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use crate::{Error, Frame, Result};
 
@@ -35,23 +36,21 @@ fn lanczos3() -> ResizeOptions {
 }
 
 fn resize_with(frame: &Frame, width: u32, height: u32, options: ResizeOptions) -> Result<Frame> {
-    Frame::byte_len(width, height)?;
+    let bytes = Frame::byte_len(width, height)?;
     if frame.size() == (width, height) {
         return Ok(frame.clone());
     }
     let failed = |error: &dyn std::fmt::Display| Error::encoder("resize", error);
-    let from = ImageRef::new(
-        frame.width(),
-        frame.height(),
-        frame.pixels(),
-        PixelType::U8x3,
-    )
-    .map_err(|error| failed(&error))?;
-    let mut to = Image::new(width, height, PixelType::U8x3);
-    Resizer::new()
-        .resize(&from, &mut to, &options)
+    // Of one pixel type: the general call brings the filters of all of them into the program, two minutes of its build.
+    let from = TypedImageRef::<U8x3>::from_buffer(frame.width(), frame.height(), frame.pixels())
         .map_err(|error| failed(&error))?;
-    Frame::new(width, height, to.into_vec())
+    let mut pixels = vec![0; bytes];
+    let mut to = TypedImage::<U8x3>::from_buffer(width, height, &mut pixels)
+        .map_err(|error| failed(&error))?;
+    Resizer::new()
+        .resize_typed(&from, &mut to, &options)
+        .map_err(|error| failed(&error))?;
+    Frame::new(width, height, pixels)
 }
 
 #[cfg(test)]
