@@ -38,9 +38,17 @@ pub struct Place {
     pub is_flipped: bool,
 }
 
-/// A subject at one time: its picture and where it goes, in frame pixels.
+/// A subject at one time.
 struct Actor {
     sprite: Sprite,
+    at: Standing,
+}
+
+/// Where a subject goes at one time, in frame pixels, and which picture of it is seen there.
+struct Standing {
+    subject: usize,
+    /// Frame of its own animation.
+    frame: usize,
     place: Placement,
     /// The point of the ground under it.
     ground: (f32, f32),
@@ -59,6 +67,7 @@ impl Shot<'_> {
             .companion(view, time)
             .into_iter()
             .chain([self.subject(view, time)])
+            .map(|at| self.actor(at))
             .collect();
         for actor in &actors {
             if self.spec.background == Background::Sea {
@@ -71,15 +80,15 @@ impl Shot<'_> {
         let waterline = self.waterline();
         for actor in &actors {
             let limit = if waterline > 0.0 {
-                actor.ground.1
+                actor.at.ground.1
             } else {
                 f32::INFINITY
             };
             actor
                 .sprite
-                .draw(target, &actor.place, light, |_, y| limit - y + 0.5);
+                .draw(target, &actor.at.place, light, |_, y| limit - y + 0.5);
             if waterline > 0.0
-                && actor.place.center.1 + 0.5 * actor.place.sides.1 > actor.ground.1 - 1.0
+                && actor.at.place.center.1 + 0.5 * actor.at.place.sides.1 > actor.at.ground.1 - 1.0
             {
                 self.foam(target, actor, time);
             }
@@ -103,10 +112,10 @@ impl Shot<'_> {
     /// The subject and then its companion at a time, as a plain description.
     pub(crate) fn places(&self, view: &View, time: f32) -> Vec<Place> {
         let layout = &self.layout;
-        let describe = |subject: usize, actor: Actor| {
-            let place = actor.place;
+        let describe = |standing: Standing| {
+            let place = standing.place;
             Place {
-                subject,
+                subject: standing.subject,
                 center: [
                     place.center.0 / (layout.width * layout.scale),
                     place.center.1 / (layout.height * layout.scale),
@@ -116,13 +125,13 @@ impl Shot<'_> {
                 is_flipped: place.is_flipped,
             }
         };
-        let companion = self.spec.companion.zip(self.companion(view, time));
-        std::iter::once(describe(self.spec.subject, self.subject(view, time)))
-            .chain(companion.map(|(spec, actor)| describe(spec.subject, actor)))
+        std::iter::once(self.subject(view, time))
+            .chain(self.companion(view, time))
+            .map(describe)
             .collect()
     }
 
-    fn subject(&self, view: &View, time: f32) -> Actor {
+    fn subject(&self, view: &View, time: f32) -> Standing {
         let Layout {
             width,
             height,
@@ -147,7 +156,7 @@ impl Shot<'_> {
         {
             pose.ground = 0.5 * height + 0.5 * size * pose.scale;
         }
-        self.actor(
+        self.standing(
             self.spec.subject,
             size * pose.scale,
             self.spec.phase,
@@ -157,7 +166,7 @@ impl Shot<'_> {
         )
     }
 
-    fn companion(&self, view: &View, time: f32) -> Option<Actor> {
+    fn companion(&self, view: &View, time: f32) -> Option<Standing> {
         let companion = self.spec.companion?;
         let Layout {
             width,
@@ -183,7 +192,7 @@ impl Shot<'_> {
             stretch: (1.0, 1.0),
             wraps: false,
         };
-        Some(self.actor(
+        Some(self.standing(
             companion.subject,
             own_size,
             self.spec.phase + 0.37,
@@ -193,7 +202,15 @@ impl Shot<'_> {
         ))
     }
 
-    fn actor(
+    fn actor(&self, at: Standing) -> Actor {
+        let sprite = Sprite::new(
+            self.pack.frame(at.subject, at.frame),
+            self.pack.sprite_size(),
+        );
+        Actor { sprite, at }
+    }
+
+    fn standing(
         &self,
         subject: usize,
         size: f32,
@@ -201,13 +218,9 @@ impl Shot<'_> {
         pose: Pose,
         view: &View,
         time: f32,
-    ) -> Actor {
+    ) -> Standing {
         let entry = &self.pack.entries()[subject];
         let loop_at = time * entry.fps + phase * entry.frames as f32;
-        let sprite = Sprite::new(
-            self.pack.frame(subject, loop_at as usize),
-            self.pack.sprite_size(),
-        );
         let scale = self.layout.scale;
         let x = if pose.wraps {
             self.wrapped(pose.x, size, view)
@@ -219,8 +232,9 @@ impl Shot<'_> {
         let sides = (size * pose.stretch.0 * zoom, size * pose.stretch.1 * zoom);
         let base = gy * scale - pose.lift * zoom;
         let (ground_y, base) = (gy * scale + 0.0, base + self.sunk(size) * zoom);
-        Actor {
-            sprite,
+        Standing {
+            subject,
+            frame: loop_at as usize,
             place: Placement {
                 center: (gx * scale, base - 0.5 * sides.1),
                 sides,
@@ -271,10 +285,10 @@ impl Shot<'_> {
 
     /// A soft contact shadow and, under sun or moon, the outline thrown along the ground.
     fn shadow(&self, target: &mut Target, actor: &Actor, view: &View) {
-        let height = actor.lift / actor.zoom;
+        let height = actor.at.lift / actor.at.zoom;
         let near = (-2.2 * height).exp();
-        let width = actor.place.sides.0;
-        let foot = actor.ground;
+        let width = actor.at.place.sides.0;
+        let foot = actor.at.ground;
         ellipse_shadow(
             target,
             foot,
@@ -296,18 +310,18 @@ impl Shot<'_> {
             .map_or(0.35, |disc| disc.x)
             * self.layout.width;
         let slant = ((foot.0 / self.layout.scale - sun_x) * 0.75).clamp(-0.8, 0.8);
-        let tall = actor.place.sides.1;
+        let tall = actor.at.place.sides.1;
         let along = (slant * tall * (0.55 + length.abs()), -length * tall);
         let start = (
-            foot.0 + slant * actor.lift * 0.6,
-            foot.1 - length * 0.5 * actor.lift.min(0.3 * tall) - along.1.signum() * 0.03 * tall,
+            foot.0 + slant * actor.at.lift * 0.6,
+            foot.1 - length * 0.5 * actor.at.lift.min(0.3 * tall) - along.1.signum() * 0.03 * tall,
         );
         let top = view.project(0.0, self.layout.horizon).1 * self.layout.scale + 1.0;
         let shadow = Shadow {
             foot: start,
             along,
             width,
-            is_flipped: actor.place.is_flipped,
+            is_flipped: actor.at.place.is_flipped,
             strength,
             top,
         };
@@ -316,15 +330,18 @@ impl Shot<'_> {
 
     /// The mirror image in water, swinging with the waves and fading away.
     fn reflection(&self, target: &mut Target, actor: &Actor, time: f32) {
-        let line = actor.ground.1;
+        let line = actor.at.ground.1;
         let place = Placement {
-            center: (actor.place.center.0, 2.0 * line - actor.place.center.1),
-            sides: (actor.place.sides.0, -actor.place.sides.1),
-            rotation: -actor.place.rotation,
-            ..actor.place
+            center: (
+                actor.at.place.center.0,
+                2.0 * line - actor.at.place.center.1,
+            ),
+            sides: (actor.at.place.sides.0, -actor.at.place.sides.1),
+            rotation: -actor.at.place.rotation,
+            ..actor.at.place
         };
-        let reach = actor.place.sides.1 * 0.95;
-        let swing = 0.020 * actor.zoom;
+        let reach = actor.at.place.sides.1 * 0.95;
+        let swing = 0.020 * actor.at.zoom;
         let tint = self.light().map(|value| value * 0.82);
         let shift = move |y: f32| {
             let below = (y - line).max(0.0) / reach;
@@ -344,18 +361,19 @@ impl Shot<'_> {
     /// A bright broken line where the subject meets the water.
     fn foam(&self, target: &mut Target, actor: &Actor, time: f32) {
         let color = self.palette.light.map(|value| 90.0 + 160.0 * value);
-        let half = actor.place.sides.0 * 0.40;
+        let half = actor.at.place.sides.0 * 0.40;
         for part in 0..5 {
             let at = (part as f32 - 2.0) / 2.0;
-            let x =
-                actor.ground.0 + at * half + (time * 2.0 + part as f32 * 2.1).sin() * 0.02 * half;
+            let x = actor.at.ground.0
+                + at * half
+                + (time * 2.0 + part as f32 * 2.1).sin() * 0.02 * half;
             let long = half * (0.20 + 0.08 * (time * 3.1 + part as f32 * 1.7).sin());
-            let y = actor.ground.1 + (1.0 - at * at) * 0.07 * half;
+            let y = actor.at.ground.1 + (1.0 - at * at) * 0.07 * half;
             weather::line(
                 target,
                 (x - long, y),
                 (x + long, y),
-                (0.012 * actor.zoom).max(1.0),
+                (0.012 * actor.at.zoom).max(1.0),
                 color,
                 0.55,
             );

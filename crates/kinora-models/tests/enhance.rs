@@ -3,7 +3,9 @@
 use burn::tensor::Device;
 use kinora_models::VideoModel;
 use kinora_models::mini::backdrops::{Backdrops, NamedPlace};
-use kinora_models::mini::config::{AutoencoderConfig, TextConfig, TransformerConfig};
+use kinora_models::mini::config::{
+    AutoencoderConfig, DirectorConfig, TextConfig, TransformerConfig,
+};
 use kinora_models::mini::lexicon::{Entry, Lexicon, PICTURE_VALUES};
 use kinora_models::mini::text::tokenize;
 use kinora_models::mini::{Mini, MiniConfig, MiniNetworks, MiniParts};
@@ -50,7 +52,12 @@ fn model(max_tokens: usize) -> Mini {
     let autoencoder = AutoencoderConfig::new()
         .with_latent_channels(8)
         .with_decoder_channels([16, 12, 8]);
-    let config = MiniConfig::new(autoencoder, text, small.clone(), small);
+    let config = MiniConfig::new(
+        autoencoder,
+        text.clone(),
+        small.clone(),
+        DirectorConfig::new(text, small),
+    );
     let unknown = [("[UNK]".to_owned(), 0)].into_iter().collect();
     let words = WordLevel::builder()
         .vocab(unknown)

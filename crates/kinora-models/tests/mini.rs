@@ -6,7 +6,9 @@ use kinora_kernels::{Activation, Precision};
 use kinora_models::layers::Linear;
 use kinora_models::mini::autoencoder::{Autoencoder, DecodeState};
 use kinora_models::mini::backdrops::{Backdrops, NamedPlace};
-use kinora_models::mini::config::{AutoencoderConfig, TextConfig, TransformerConfig};
+use kinora_models::mini::config::{
+    AutoencoderConfig, DirectorConfig, TextConfig, TransformerConfig,
+};
 use kinora_models::mini::lexicon::{Entry, Lexicon, PICTURE_VALUES};
 use kinora_models::mini::plate::COVERAGE;
 use kinora_models::mini::transformer::Context;
@@ -33,6 +35,7 @@ fn config() -> MiniConfig {
         .with_width(32)
         .with_depth(1)
         .with_heads(2);
+    let director = DirectorConfig::new(text.clone().with_width(16), director);
     MiniConfig::new(autoencoder, text, transformer, director)
 }
 
@@ -303,9 +306,10 @@ fn too_long_a_prompt_is_an_error() {
 #[test]
 fn sizes_that_no_network_can_have_are_errors() {
     config().validate().unwrap();
-    let broken: [fn(&mut MiniConfig); 9] = [
+    let broken: [fn(&mut MiniConfig); 10] = [
+        |config| config.director.text.max_tokens = 7,
         |config| config.transformer.heads = 0,
-        |config| config.director.width = 33,
+        |config| config.director.paths.width = 33,
         |config| config.text.width = 0,
         |config| config.autoencoder.patch = 6,
         |config| config.autoencoder.latent_channels = usize::MAX,

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use kinora_models::interpolator::InterpolatorConfig;
-use kinora_models::mini::config::{AutoencoderConfig, TextConfig, TransformerConfig};
+use kinora_models::mini::config::{
+    AutoencoderConfig, DirectorConfig, TextConfig, TransformerConfig,
+};
 use kinora_models::upscaler::UpscalerConfig;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -78,8 +80,8 @@ pub struct TransformerRun {
     pub text: TextConfig,
     /// Sizes of the denoiser of latents.
     pub transformer: TransformerConfig,
-    /// Sizes of the denoiser of layouts.
-    pub director: TransformerConfig,
+    /// Sizes of the director, which a run of its own trains.
+    pub director: DirectorConfig,
     /// The optimiser.
     #[serde(default)]
     pub optimizer: OptimizerConfig,
@@ -111,6 +113,13 @@ pub struct DirectorRun {
     pub run: RunConfig,
     /// The model file; all but its director stays as it is.
     pub model: PathBuf,
+    /// Name of the finished model, where it is to have another one.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Sizes of a director to take the place of the model's. It begins afresh, but for the parameters that have the same name and
+    /// size there. Without them the model's is trained further.
+    #[serde(default)]
+    pub director: Option<DirectorConfig>,
     /// The optimiser.
     #[serde(default)]
     pub optimizer: OptimizerConfig,
@@ -118,6 +127,8 @@ pub struct DirectorRun {
     pub batch: usize,
     /// Share of layouts without caption.
     pub unconditional_share: f32,
+    /// Share of layouts in which all that subjects and cameras do is equally likely, and told.
+    pub even_share: f32,
 }
 
 /// Settings of an upscaler run.

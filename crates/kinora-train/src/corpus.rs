@@ -5,7 +5,10 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use kinora_data::{Aspect, Labels, Pack, RenderOptions, Renderer, SceneSpec, Split, captions};
+use kinora_data::{
+    Aspect, Camera, Fact, Labels, Motion, Pack, RenderOptions, Renderer, SceneSpec, Split,
+    captions, is_held_out,
+};
 use kinora_models::mini::LATEST_WINDOW;
 use kinora_models::mini::backdrops::Backdrops;
 use kinora_models::mini::config::AutoencoderConfig;
@@ -134,7 +137,7 @@ impl Corpus {
         let (width, height) = aspect.native_size();
         let renderer = Renderer::new(&self.pack);
         let mut batch = self.empty([width, height], shape, rng.clone());
-        batch.staging = self.stage.as_ref().map(|_| Staging::new([width, height]));
+        batch.staging = self.stage.as_ref().map(|_| Staging::default());
         for _ in 0..shape.batch {
             let mut spec = SceneSpec::sample(rng.random(), &self.pack, self.split);
             spec.aspect = aspect;
@@ -174,8 +177,6 @@ impl Corpus {
                 staging.plates.push(plate);
                 let known = given.map(|given| given.known(window.latent_frames));
                 staging.known.push(known);
-                let from = layout_start(&mut rng);
-                staging.layouts.push(told, from, self.patch_frames);
             }
             batch.captions.push(caption);
             batch.labels.push(spec.labels());
@@ -249,12 +250,13 @@ impl Corpus {
         }
     }
 
-    /// The layouts of a step, without their pixels.
+    /// The layouts of a step, without their pixels. `even_share` of them are [even scenes](even_scene) of which is told what
+    /// subject and camera do: most scenes stand still, and captions leave the camera out, so otherwise few batches say what it does.
     ///
     /// # Panics
     ///
     /// If the corpus has no staging.
-    pub(crate) fn layouts(&self, step: u32, count: usize) -> LayoutBatch {
+    pub(crate) fn layouts(&self, step: u32, count: usize, even_share: f32) -> LayoutBatch {
         let stage = self.stage.as_ref().expect("made with staging");
         let (mut rng, aspect) = self.draw(step);
         let (width, height) = aspect.native_size();
@@ -262,9 +264,16 @@ impl Corpus {
         let mut layouts = Layouts::new([width, height]);
         let mut captions = Vec::with_capacity(count);
         for _ in 0..count {
-            let mut spec = SceneSpec::sample(rng.random(), &self.pack, self.split);
+            let (mut spec, caption) = if rng.random::<f32>() < even_share {
+                let spec = even_scene(rng.random(), &self.pack, self.split);
+                let caption = telling_caption(&spec, &self.pack, rng.random());
+                (spec, caption)
+            } else {
+                let spec = SceneSpec::sample(rng.random(), &self.pack, self.split);
+                let caption = caption(&spec, &self.pack, rng.random());
+                (spec, caption)
+            };
             spec.aspect = aspect;
-            let caption = caption(&spec, &self.pack, rng.random());
             let slots = stage.slots(&spec, &caption);
             let first = layout_start(&mut rng);
             let told = Told {
@@ -313,6 +322,38 @@ pub(crate) fn ahead<B: Send + 'static>(
 pub(crate) fn caption(spec: &SceneSpec, pack: &Pack, seed: u64) -> String {
     let mut rng = kinora_data::Rng::new(seed);
     captions(spec, pack, seed).sample(&mut rng).text.clone()
+}
+
+/// A caption that says what the subject and the camera do, in the same mix.
+fn telling_caption(spec: &SceneSpec, pack: &Pack, seed: u64) -> String {
+    let mut rng = kinora_data::Rng::new(seed);
+    loop {
+        let told = captions(spec, pack, rng.next_u64());
+        let caption = told.sample(&mut rng);
+        let tells = |fact| caption.facts.contains(&fact);
+        if tells(Fact::Motion) && (tells(Fact::Camera) || spec.camera == Camera::Static) {
+            return caption.text.clone();
+        }
+    }
+}
+
+/// A scene in which the subject does with equal chances what it can do there, and the camera what cameras do.
+pub(crate) fn even_scene(seed: u64, pack: &Pack, split: Split) -> SceneSpec {
+    let mut rng = kinora_data::Rng::new(seed);
+    loop {
+        let drawn = SceneSpec::sample(rng.next_u64(), pack, split);
+        let (entry, place) = (&pack.entries()[drawn.subject], drawn.background);
+        let belongs = |motion| is_held_out(entry, place, motion) == (split == Split::HeldOut);
+        let possible: Vec<Motion> = (Motion::ALL.iter().copied())
+            .filter(|&motion| motion.weight(entry, place) > 0.0 && belongs(motion))
+            .collect();
+        let motion = possible[rng.below(possible.len())];
+        let camera = Camera::ALL[rng.below(Camera::ALL.len())];
+        let made = SceneSpec::for_facts(rng.next_u64(), pack, drawn.subject, place, motion, camera);
+        if let Ok(spec) = made {
+            return spec;
+        }
+    }
 }
 
 /// A part of a scene.

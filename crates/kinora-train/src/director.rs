@@ -1,31 +1,41 @@
-//! Trains the director of a model further, on paths alone: they cost no pixels, so a step sees many more of them
-//! than one that renders.
+//! Trains the director of a model, on paths alone: they cost no pixels, so a step sees many more of them than one that
+//! renders.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use kinora_data::{Pack, Split};
 use kinora_models::mini::layout::{DIRECTOR_CONDITIONS, FRAME_VALUES, director_condition};
-use kinora_models::mini::text::TextEncoder;
-use kinora_models::mini::transformer::{Context, Transformer};
-use kinora_models::mini::{DIRECTOR_FRAMES, DIRECTOR_OVERLAP, DIRECTOR_SHIFT, Mini, MiniNetworks};
-use kinora_models::weights;
+use kinora_models::mini::{DIRECTOR_FRAMES, DIRECTOR_OVERLAP, Director, Mini, MiniConfig};
+use kinora_models::{VideoModel, weights};
 use kinora_sampling::shift;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
+use serde_json::json;
 
 use crate::corpus::{Corpus, LayoutBatch};
 use crate::descent::{Course, Descent, Slope};
+use crate::evaluate::Accuracy;
 use crate::flow::{Flow, clock, gaussian};
 use crate::given::Shares;
 use crate::run::Run;
 use crate::tokenizer::tokenize_clipped;
-use crate::{DirectorRun, Error, Layouts, lexicon};
+use crate::{DirectorRun, Error, Layouts, lexicon, path_judge};
 
 /// Layouts that are to be learned carry at least this much noise.
 const LEAST_NOISE: f32 = 0.05;
+/// Share of the layouts whose noise levels are shifted by [`NEAR_NOISE`]; those of the others are even, for paths to go smoothly.
+/// A path is dozens of numbers that tell the same, so it shows through all but the most noise, and only there are the words needed.
+const NEAR_NOISE_SHARE: f64 = 0.75;
+/// See [`NEAR_NOISE_SHARE`].
+const NEAR_NOISE: f32 = 24.0;
+/// Held-out prompts whose paths are judged on the way.
+const CHECK_PATHS: usize = 96;
+/// The same when a run is finished.
+const FINAL_PATHS: usize = 384;
 
 /// Runs or resumes a training. Stops with a checkpoint when `stop` is set. The model with its new director
 /// is `model.safetensors` in the folder.
@@ -54,17 +64,37 @@ pub fn train(
         Shares::default(),
     );
 
-    let trained = weights::collect(&model.networks().director, "model");
-    let fresh = MiniNetworks::director(model.config(), &device.clone().autodiff());
-    let descent = Descent::open(&mut run, fresh, |_, fresh| {
-        Ok(weights::assign(fresh, "model", &trained)?)
+    let sizes = MiniConfig {
+        director: (config.director.as_ref())
+            .unwrap_or(&model.config().director)
+            .clone(),
+        ..model.config().clone()
+    };
+    sizes.validate().map_err(|reason| Error::Config {
+        path: folder.join("config.toml"),
+        reason,
     })?;
-    let count = config.batch;
+    device.seed(config.run.seed);
+    let fresh = Director::new(&sizes, &device.clone().autodiff());
+    let trained = weights::collect(&model.networks().director, "model");
+    let descent = Descent::open(&mut run, fresh, |_, fresh| {
+        let mut first = weights::collect(&fresh, "model");
+        for (name, values) in &mut first {
+            match trained.get(name) {
+                Some(known) if known.shape == values.shape => *values = known.clone(),
+                _ => {}
+            }
+        }
+        Ok(weights::assign(fresh, "model", &first)?)
+    })?;
+    let (count, even_share) = (config.batch, config.even_share);
     let batches = corpus.stream(descent.step..config.run.steps, move |corpus, step| {
-        corpus.layouts(step, count)
+        corpus.layouts(step, count, even_share)
     });
     let course = DirectorCourse {
         config,
+        sizes,
+        pack: corpus.pack(),
         model: &model,
         device,
     };
@@ -74,15 +104,18 @@ pub fn train(
 
 struct DirectorCourse<'a> {
     config: &'a DirectorRun,
+    /// With those of the director that is trained.
+    sizes: MiniConfig,
+    pack: &'a Pack,
     model: &'a Mini,
     device: &'a Device,
 }
 
 impl Course for DirectorCourse<'_> {
-    type Network = Transformer;
+    type Network = Director;
     type Batch = LayoutBatch;
 
-    fn slope(&self, director: &Transformer, batch: LayoutBatch, _: u32) -> Result<Slope, Error> {
+    fn slope(&self, director: &Director, batch: LayoutBatch, _: u32) -> Result<Slope, Error> {
         let LayoutBatch {
             layouts,
             captions,
@@ -95,29 +128,43 @@ impl Course for DirectorCourse<'_> {
                 if unconditional { "" } else { caption.as_str() }
             })
             .collect();
-        let config = self.model.config();
-        let tokens = tokenize_clipped(self.model.tokenizer(), &config.text, &captions)?;
-        let context = constant(&self.model.networks().text, &tokens, self.device);
-        let frames_per_latent = config.autoencoder.patch_frames;
+        let text = &self.sizes.director.text;
+        let tokens = tokenize_clipped(self.model.tokenizer(), text, &captions)?;
+        let context = director.text.forward(&tokens, &director.text.devices()[0]);
+        let frames_per_latent = self.sizes.autoencoder.patch_frames;
         let flow = layout_flow(&layouts, frames_per_latent, &mut rng, self.device);
         Ok(Slope {
-            loss: flow.loss(director, &context),
+            loss: flow.loss(&director.paths, &context),
             tokens: captions.len() * DIRECTOR_FRAMES,
-            products_per_token: director.products_per_token(),
+            products_per_token: director.paths.products_per_token(),
         })
     }
 
     fn report(
         &self,
         run: &mut Run,
-        descent: &Descent<Transformer>,
-        _finished: bool,
+        descent: &Descent<Director>,
+        finished: bool,
     ) -> Result<(), Error> {
-        let networks = MiniNetworks {
-            director: descent.averaged(),
-            ..self.model.networks().clone()
-        };
-        let bytes = self.model.clone().with_networks(networks).to_bytes()?;
+        let name = self.config.name.as_deref();
+        let model = self.model.clone().with_director(
+            name.unwrap_or(&self.model.description().name),
+            self.sizes.director.clone(),
+            descent.averaged(),
+        );
+        let paths = if finished { FINAL_PATHS } else { CHECK_PATHS };
+        let found = path_judge::measure(&model, self.pack, paths, self.config.run.seed)?;
+        let percent = |accuracy: Accuracy| accuracy.share().unwrap_or(0.0) * 100.0;
+        run.say(&format!(
+            "step {}: of {paths} held-out prompts' paths, motion {:.1} % (rendered {:.1} %), camera {:.1} % (rendered {:.1} %)",
+            descent.step,
+            percent(found.motion),
+            percent(found.rendered_motion),
+            percent(found.camera),
+            percent(found.rendered_camera),
+        ));
+        run.log(&json!({ "step": descent.step, "held_out_paths": found }))?;
+        let bytes = model.to_bytes()?;
         Ok(weights::write_atomically(
             &run.folder().join("model.safetensors"),
             &bytes,
@@ -125,26 +172,8 @@ impl Course for DirectorCourse<'_> {
     }
 }
 
-/// The context of captions, through which no gradient flows.
-fn constant(
-    text: &TextEncoder,
-    tokens: &kinora_models::mini::text::Tokens,
-    device: &Device,
-) -> Context {
-    let Context {
-        tokens,
-        bias,
-        pooled,
-    } = text.forward(tokens, device);
-    Context {
-        tokens: Tensor::from_inner(tokens),
-        bias: Tensor::from_inner(bias),
-        pooled: Tensor::from_inner(pooled),
-    }
-}
-
 /// Layouts to be denoised: the beginning of a scene, or a part that goes on from known frames.
-pub(crate) fn layout_flow(
+fn layout_flow(
     layouts: &Layouts,
     frames_per_latent: usize,
     rng: &mut ChaCha8Rng,
@@ -166,8 +195,12 @@ pub(crate) fn layout_flow(
     for (&subjects, &first) in layouts.subjects.iter().zip(&layouts.first_latent_frames) {
         let known = if first > 0 { DIRECTOR_OVERLAP } else { 0 };
         sigmas.extend(std::iter::repeat_n(0.0, known));
-        // Spread over all levels: the first glance decides where the subject is, the last how smoothly it goes.
-        let sigma = shift(rng.random_range(0.0..1.0), DIRECTOR_SHIFT).max(LEAST_NOISE);
+        let spread = if rng.random_bool(NEAR_NOISE_SHARE) {
+            NEAR_NOISE
+        } else {
+            1.0
+        };
+        let sigma = shift(rng.random_range(0.0..1.0), spread).max(LEAST_NOISE);
         sigmas.extend(std::iter::repeat_n(sigma, DIRECTOR_FRAMES - known));
         made.extend((0..DIRECTOR_FRAMES).map(|i| f32::from(u8::from(i >= known))));
         condition.extend(director_condition(subjects, layouts.size));

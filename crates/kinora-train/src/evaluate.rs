@@ -34,7 +34,7 @@ use clips::{clip_frames, clip_seed, evenly, judge, make, wide, write_sheet};
 
 use crate::classifier::{Judges, Predictions};
 use crate::corpus::Corpus;
-use crate::{Error, autoencoder};
+use crate::{Error, autoencoder, path_judge};
 
 /// Prompts as people write them.
 pub const EVERYDAY_PROMPTS: [&str; 16] = [
@@ -72,6 +72,8 @@ pub struct EvaluateOptions<'a> {
     pub pack: &'a Arc<Pack>,
     /// Clips to be judged. They show held-out combinations.
     pub clips: usize,
+    /// Prompts whose paths are judged.
+    pub paths: usize,
     /// Scenes of which each [task with given frames](GivenTask) is measured.
     pub task_clips: usize,
     /// Seconds of the clip whose [`Drift`] is measured; less than two are none.
@@ -96,6 +98,8 @@ pub enum EvaluateProgress {
         /// Scenes in all.
         total: usize,
     },
+    /// Paths are being judged.
+    Paths,
     /// Clips are being made and judged.
     Clips {
         /// Clips that are done.
@@ -162,6 +166,13 @@ pub fn evaluate(
     })?;
     let (prompted, others) = real.features.split_at(options.clips);
 
+    let mut paths = None;
+    if options.paths > 0 {
+        report(EvaluateProgress::Paths)?;
+        let measured = path_judge::measure(options.model, options.pack, options.paths, seed)?;
+        paths = Some(measured);
+    }
+
     let made = judge_generated(options, device, |done, total| {
         report(EvaluateProgress::Clips { done, total })
     })?;
@@ -200,6 +211,7 @@ pub fn evaluate(
         autoencoder: AutoencoderQuality { psnr_db, ssim },
         ceiling: real.accuracies,
         generated: made.judged.accuracies,
+        paths,
         feature_distance: feature_distance(&made.judged.features, prompted),
         feature_distance_floor: feature_distance(others, prompted),
         seconds_per_clip: made.time.as_secs_f64() / options.clips.max(1) as f64,

@@ -1,4 +1,4 @@
-//! What the denoisers are told of a scene beside its caption: plates and layouts.
+//! What is told of a scene beside its caption: plates to the denoiser, layouts to the director.
 
 use kinora_data::{RenderOptions, Renderer, SceneSpec, View};
 use kinora_models::mini::backdrop::{Backdrop, ZOOM_HEIGHT};
@@ -27,26 +27,13 @@ pub struct Layouts {
     pub size: [usize; 2],
 }
 
-/// What the denoisers are told of a batch's scenes.
-#[derive(Debug, Clone)]
+/// What the denoiser is shown of a batch's scenes.
+#[derive(Debug, Clone, Default)]
 pub struct Staging {
     /// Of each clip.
     pub plates: Vec<Plate>,
     /// Of each clip which of its latent frames are known, where its plate shows what was given of it.
     pub known: Vec<Option<Vec<bool>>>,
-    /// Of each clip, from a time of its own on.
-    pub layouts: Layouts,
-}
-
-impl Staging {
-    /// Of no clips yet.
-    pub(crate) fn new(size: [usize; 2]) -> Self {
-        Self {
-            plates: Vec::new(),
-            known: Vec::new(),
-            layouts: Layouts::new(size),
-        }
-    }
 }
 
 impl Layouts {
@@ -148,9 +135,9 @@ impl Layouts {
     }
 }
 
-/// Where a layout begins: with its scene, or later and then going on from known frames.
+/// Where a layout begins: with its scene, or later and then going on from known frames, which tell most of what the words do.
 pub(crate) fn layout_start(rng: &mut ChaCha8Rng) -> usize {
-    if rng.random_bool(0.5) {
+    if rng.random_bool(0.15) {
         rng.random_range(1..=DIRECTOR_LATEST)
     } else {
         0

@@ -57,7 +57,7 @@ pub(crate) fn train(pack: &Pack, vocabulary: usize) -> Result<Tokenizer, kinora_
     Tokenizer::from_bytes(json).map_err(error)
 }
 
-/// Tokens of captions; one that is too long loses its last words.
+/// Tokens of captions, padded to the longest; one that is too long loses its last words.
 pub(crate) fn tokenize_clipped(
     tokenizer: &Tokenizer,
     config: &TextConfig,
@@ -81,5 +81,8 @@ pub(crate) fn tokenize_clipped(
         all.ids.extend(tokens.ids);
         all.lengths.extend(tokens.lengths);
     }
+    let longest = all.lengths.iter().copied().max().unwrap_or(0).max(1);
+    let rows = all.ids.chunks_exact(config.max_tokens);
+    all.ids = rows.flat_map(|row| &row[..longest]).copied().collect();
     Ok(all)
 }

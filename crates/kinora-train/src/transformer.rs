@@ -1,4 +1,4 @@
-//! Trains the text encoder, the denoiser and the director together, as rectified flows with a noise
+//! Trains the text encoder and the denoiser together, as a rectified flow with a noise
 //! level of its own for each latent frame.
 
 use std::path::Path;
@@ -13,7 +13,7 @@ use kinora_models::mini::backdrops::Backdrops;
 use kinora_models::mini::lexicon::Lexicon;
 use kinora_models::mini::text::{TextEncoder, Tokens};
 use kinora_models::mini::transformer::Transformer;
-use kinora_models::mini::{Mini, MiniConfig, MiniNetworks, MiniParts, plate_condition};
+use kinora_models::mini::{Director, Mini, MiniConfig, MiniNetworks, MiniParts, plate_condition};
 use kinora_models::{VideoModel, weights};
 use kinora_pipeline::{Generation, Sampling, generate};
 use kinora_sampling::{GuidanceKind, shift};
@@ -23,7 +23,6 @@ use tokenizers::Tokenizer;
 
 use crate::corpus::{ClipBatch, Corpus, FRAMES_PER_SECOND, Shape};
 use crate::descent::{Course, Descent, Slope};
-use crate::director::layout_flow;
 use crate::flow::{Flow, clock, gaussian};
 use crate::given::Shares;
 use crate::run::Run;
@@ -48,7 +47,6 @@ const SAMPLE_FRAMES: usize = 17;
 struct Trained {
     text: TextEncoder,
     transformer: Transformer,
-    director: Transformer,
 }
 
 impl Trained {
@@ -64,16 +62,12 @@ impl Trained {
                 false => Ok(fresh),
             }
         }
-        // The other two read what the text encoder writes.
+        // The other one reads what the text encoder writes.
         let text = sizes.text == config.text;
-        let (transformer, director) = (
-            text && sizes.transformer == config.transformer,
-            text && sizes.director == config.director,
-        );
+        let transformer = text && sizes.transformer == config.transformer;
         Ok(Self {
             text: taken(self.text, &from.text, text)?,
             transformer: taken(self.transformer, &from.transformer, transformer)?,
-            director: taken(self.director, &from.director, director)?,
         })
     }
 }
@@ -82,6 +76,8 @@ impl Trained {
 struct Fixed {
     config: MiniConfig,
     autoencoder: Autoencoder,
+    /// Of the model that the run starts from, or a fresh one.
+    director: Director,
     tokenizer: Tokenizer,
     /// Of the finished model.
     lexicon: Lexicon,
@@ -120,6 +116,12 @@ pub fn train(
     .with_window(config.window)
     .with_frames_per_second(FRAMES_PER_SECOND);
     let fixed = Fixed {
+        director: match &from {
+            Some(from) if from.config().director == config.director => {
+                from.networks().director.clone()
+            }
+            _ => Director::new(&model_config, device),
+        },
         tokenizer: match &from {
             Some(from) => from.tokenizer().clone(),
             None => tokenizer_of(&run, &pack, config.text.vocabulary)?,
@@ -147,7 +149,6 @@ pub fn train(
     let fresh = Trained {
         text: TextEncoder::new(&config.text, &training_device),
         transformer: MiniNetworks::transformer(&fixed.config, &training_device),
-        director: MiniNetworks::director(&fixed.config, &training_device),
     };
     let descent = Descent::open(&mut run, fresh, |_, fresh| match &from {
         Some(from) => Ok(fresh.after((from.networks(), from.config()), &fixed.config)?),
@@ -247,7 +248,7 @@ fn export(
         autoencoder: autoencoder::load(&config.autoencoder, &fixed.device)?.0,
         text: averaged.text,
         transformer: averaged.transformer,
-        director: averaged.director,
+        director: fixed.director.clone(),
     };
     let parts = MiniParts {
         config: fixed.config.clone(),
@@ -297,10 +298,9 @@ fn export(
     Ok(())
 }
 
-/// One step's latents, layouts and captions.
+/// One step's latents and captions.
 struct Example {
     latents: Flow,
-    layouts: Flow,
     tokens: Tokens,
 }
 
@@ -342,7 +342,6 @@ impl Example {
         let shown = TensorData::new(plates_shown, [clips, 1, 1, 1, 1]);
         Ok(Self {
             tokens: tokenize_clipped(&fixed.tokenizer, &fixed.config.text, &captions)?,
-            layouts: layout_flow(&staging.layouts, per_latent, &mut rng, device),
             latents: Flow {
                 noise: gaussian(latents.dims(), &mut rng, device),
                 clean: latents,
@@ -365,13 +364,9 @@ impl Example {
     fn loss(self, networks: &Trained) -> Tensor<1> {
         let device = networks.text.devices()[0].clone();
         let context = networks.text.forward(&self.tokens, &device);
-        let layouts = self.layouts.loss(&networks.director, &context);
-        self.latents.loss(&networks.transformer, &context) + layouts * LAYOUT_WEIGHT
+        self.latents.loss(&networks.transformer, &context)
     }
 }
-
-/// Weight of the layouts' loss beside that of the latents.
-const LAYOUT_WEIGHT: f32 = 0.1;
 
 /// Known frames carry up to this much noise, so that the denoiser forgives small errors in what
 /// the window before left it.

@@ -16,10 +16,11 @@ use crate::progress::Progress;
 use crate::{interrupt, output, weights};
 
 /// Share of the work that is done when a stage begins, and its name.
-const STAGES: [(f64, &str); 5] = [
+const STAGES: [(f64, &str); 6] = [
     (0.0, "pixels"),
     (0.05, "judges"),
-    (0.1, "clips"),
+    (0.1, "paths"),
+    (0.2, "clips"),
     (0.5, "given frames"),
     (0.85, "sheet"),
 ];
@@ -37,6 +38,7 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
         pack: &pack,
         clips: args.clips as usize,
         task_clips: args.task_clips as usize,
+        paths: args.paths as usize,
         drift_secs: args.drift_seconds,
         prompts: &EVERYDAY_PROMPTS,
         sampling: Sampling {
@@ -55,9 +57,10 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
         let (stage, done, total) = match at {
             EvaluateProgress::Autoencoder => (0, 0, 1),
             EvaluateProgress::Ceiling { done, total } => (1, done, total),
-            EvaluateProgress::Clips { done, total } => (2, done, total),
-            EvaluateProgress::Tasks { done, total } => (3, done, total),
-            EvaluateProgress::Sheet { done, total } => (4, done, total),
+            EvaluateProgress::Paths => (2, 0, 1),
+            EvaluateProgress::Clips { done, total } => (3, done, total),
+            EvaluateProgress::Tasks { done, total } => (4, done, total),
+            EvaluateProgress::Sheet { done, total } => (5, done, total),
         };
         let (from, name) = STAGES[stage];
         let to = STAGES.get(stage + 1).map_or(1.0, |next| next.0);

@@ -66,6 +66,15 @@ pub struct TransformerConfig {
     pub mlp_ratio: usize,
 }
 
+/// Director sizes.
+#[derive(Config, Debug, PartialEq)]
+pub struct DirectorConfig {
+    /// What it reads the prompt with; vocabulary and length are those of the model's other text encoder.
+    pub text: TextConfig,
+    /// What denoises paths.
+    pub paths: TransformerConfig,
+}
+
 /// Everything that makes a model of this family.
 #[derive(Config, Debug, PartialEq)]
 pub struct MiniConfig {
@@ -75,8 +84,8 @@ pub struct MiniConfig {
     pub text: TextConfig,
     /// The denoiser of latents.
     pub transformer: TransformerConfig,
-    /// The denoiser of layouts.
-    pub director: TransformerConfig,
+    /// What settles paths.
+    pub director: DirectorConfig,
     /// Latent frames that are sampled together.
     #[config(default = 5)]
     pub window: usize,
@@ -100,8 +109,6 @@ impl MiniConfig {
             ("patch_frames", autoencoder.patch_frames, 16),
             ("vocabulary", self.text.vocabulary, 1 << 18),
             ("max_tokens", self.text.max_tokens, 4096),
-            ("text width", self.text.width, 4096),
-            ("text depth", self.text.depth, 64),
             ("window", self.window, 1024),
             ("frames_per_second", self.frames_per_second, 240),
             ("number of sizes", self.sizes.len(), 1024),
@@ -114,7 +121,12 @@ impl MiniConfig {
             sizes.push(("decoder_channels", channels, 4096));
             sizes.push(("decoder_blocks", blocks, 64));
         }
-        for denoiser in [&self.transformer, &self.director] {
+        let texts = [&self.text, &self.director.text];
+        for text in texts {
+            sizes.push(("text width", text.width, 4096));
+            sizes.push(("text depth", text.depth, 64));
+        }
+        for denoiser in [&self.transformer, &self.director.paths] {
             sizes.push(("width", denoiser.width, 4096));
             sizes.push(("depth", denoiser.depth, 64));
             sizes.push(("mlp_ratio", denoiser.mlp_ratio, 16));
@@ -133,11 +145,13 @@ impl MiniConfig {
         if self.window < 2 {
             return Err(format!("window is {}, expected 2 or more", self.window));
         }
-        let denoisers = [&self.transformer, &self.director].map(|t| (t.width, t.heads));
-        for (width, heads) in denoisers
-            .into_iter()
-            .chain([(self.text.width, self.text.heads)])
-        {
+        let reads = |text: &TextConfig| (text.vocabulary, text.max_tokens);
+        if reads(&self.director.text) != reads(&self.text) {
+            return Err("the director reads other tokens than the denoiser".into());
+        }
+        let denoisers = [&self.transformer, &self.director.paths].map(|t| (t.width, t.heads));
+        let texts = texts.map(|text| (text.width, text.heads));
+        for (width, heads) in denoisers.into_iter().chain(texts) {
             if heads == 0 || width == 0 || !width.is_multiple_of(2 * heads) {
                 return Err(format!("{heads} heads do not share a width of {width}"));
             }

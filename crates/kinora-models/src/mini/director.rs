@@ -1,13 +1,16 @@
 //! Samples the layout of a whole clip from the director, window by window.
 
+use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use kinora_sampling::{Step, euler, shifted_sigmas, steps};
+use kinora_sampling::{Step, euler, guide, shifted_sigmas, steps};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
+use super::config::MiniConfig;
 use super::layout::{DIRECTOR_CONDITIONS, FRAME_VALUES, FrameLayout, director_condition};
-use super::transformer::{PreparedContext, Transformer};
+use super::text::TextEncoder;
+use super::transformer::{Channels, PreparedContext, Transformer};
 use crate::weights::floats;
 use crate::{ClipShape, Error};
 
@@ -20,12 +23,38 @@ pub const DIRECTOR_LATEST: usize = 24;
 const LARGEST_VALUE: f32 = 12.0;
 /// Latent frames of the window before that it goes on from.
 pub const DIRECTOR_OVERLAP: usize = 5;
-/// Shift of the noise levels, in training and use. The frames of a path tell nearly the same, so much noise hides little:
-/// without a shift the director would learn to smooth paths, not to choose them.
-pub const DIRECTOR_SHIFT: f32 = 4.0;
-const STEPS: usize = 16;
+/// Shift of the noise levels. The frames of a path tell nearly the same, so much noise hides little: it is chosen while there is most.
+const SHIFT: f32 = 4.0;
+const STEPS: usize = 24;
+/// Strength of classifier-free guidance (Ho and Salimans, 2022). Most clips stand still, so without it paths do less than is said.
+const GUIDANCE: f32 = 2.0;
 /// Keeps the director's noise apart from that of the latents.
 const NOISE_STREAM: u64 = 1 << 40;
+
+/// Reads a prompt and settles paths. It has a text encoder of its own: what concerns motion is of no use to pictures beside a plate, and
+/// one that served both forgot it.
+#[derive(Module, Debug)]
+pub struct Director {
+    /// Words → context.
+    pub text: TextEncoder,
+    /// The denoiser of layouts.
+    pub paths: Transformer,
+}
+
+impl Director {
+    /// A fresh one, all of whose paths are the mean.
+    pub fn new(config: &MiniConfig, device: &Device) -> Self {
+        let channels = Channels {
+            latents: config.autoencoder.patch_frames * FRAME_VALUES,
+            condition: DIRECTOR_CONDITIONS,
+            context: config.director.text.width,
+        };
+        Self {
+            text: TextEncoder::new(&config.director.text, device),
+            paths: Transformer::new(&config.director.paths, channels, device),
+        }
+    }
+}
 
 /// What is to be directed.
 #[derive(Debug, Clone, Copy)]
@@ -42,14 +71,15 @@ pub(super) struct Direction<'a> {
     pub(super) since: usize,
 }
 
-/// Camera and subjects in every frame of every latent frame of the clip.
+/// Camera and subjects in every frame of every latent frame of the clip. `contexts` are those of the prompt and of nothing, as a
+/// batch.
 ///
 /// # Errors
 ///
 /// [`Error::NotANumber`]
 pub(super) fn direct(
     director: &Transformer,
-    context: &PreparedContext,
+    contexts: &PreparedContext,
     direction: &Direction<'_>,
     device: &Device,
 ) -> Result<Vec<FrameLayout>, Error> {
@@ -78,13 +108,23 @@ pub(super) fn direct(
         let clock: Vec<f32> = (told..told + frames)
             .map(|frame| frame as f32 * secs_per_latent)
             .collect();
+        let clocks = clock.repeat(2);
         let beside = Tensor::<1>::from_floats(condition, device)
             .reshape([1, DIRECTOR_CONDITIONS, 1, 1, 1])
-            .repeat_dim(2, frames);
-        for Step { sigma, next_sigma } in steps(&shifted_sigmas(STEPS, DIRECTOR_SHIFT)) {
+            .repeat_dim(2, frames)
+            .repeat_dim(0, 2);
+        for Step { sigma, next_sigma } in steps(&shifted_sigmas(STEPS, SHIFT)) {
             let mut sigmas = vec![sigma; frames];
             sigmas[..overlap].fill(0.0);
-            let velocity = director.forward(x.clone(), beside.clone(), &sigmas, &clock, context);
+            let both = director.forward(
+                x.clone().repeat_dim(0, 2),
+                beside.clone(),
+                &sigmas.repeat(2),
+                &clocks,
+                contexts,
+            );
+            let [prompted, free] = [0, 1].map(|i| both.clone().narrow(0, i, 1));
+            let velocity = guide(prompted, free, GUIDANCE);
             let new = frames - overlap;
             let moved = euler(
                 x.clone().narrow(2, overlap, new),
@@ -147,7 +187,7 @@ mod tests {
     use super::*;
     use crate::mini::config::TransformerConfig;
     use crate::mini::layout::View;
-    use crate::mini::transformer::{Channels, Context};
+    use crate::mini::transformer::Context;
     use crate::weights;
 
     const FRAMES_PER_LATENT: usize = 2;
@@ -172,6 +212,23 @@ mod tests {
         weights::assign(fresh, "d", &tensors).unwrap()
     }
 
+    /// Of some prompt and of none.
+    fn contexts(director: &Transformer) -> PreparedContext {
+        let device = Device::flex();
+        let tokens = Tensor::cat(
+            vec![
+                Tensor::ones([1, 3, 8], &device),
+                Tensor::zeros([1, 3, 8], &device),
+            ],
+            0,
+        );
+        director.prepare(&Context {
+            pooled: tokens.clone().narrow(1, 0, 1).reshape([2, 8]),
+            tokens,
+            bias: Tensor::zeros([2, 3], &device),
+        })
+    }
+
     fn path(
         director: &Transformer,
         latent_frames: usize,
@@ -179,11 +236,6 @@ mod tests {
         seed: u64,
     ) -> Vec<FrameLayout> {
         let device = Device::flex();
-        let context = director.prepare(&Context {
-            tokens: Tensor::ones([1, 3, 8], &device),
-            bias: Tensor::zeros([1, 3], &device),
-            pooled: Tensor::ones([1, 8], &device),
-        });
         let direction = Direction {
             subjects,
             clip: ClipShape {
@@ -196,7 +248,7 @@ mod tests {
             before: &[],
             since: 0,
         };
-        direct(director, &context, &direction, &device).unwrap()
+        direct(director, &contexts(director), &direction, &device).unwrap()
     }
 
     #[test]
@@ -217,11 +269,7 @@ mod tests {
     fn a_path_that_goes_on_depends_on_where_it_came_from() {
         let device = Device::flex();
         let director = director(&device);
-        let context = director.prepare(&Context {
-            tokens: Tensor::ones([1, 3, 8], &device),
-            bias: Tensor::zeros([1, 3], &device),
-            pooled: Tensor::ones([1, 8], &device),
-        });
+        let contexts = contexts(&director);
         let from = |seed: u64| {
             let before = path(&director, 8, 1, seed);
             let direction = Direction {
@@ -236,7 +284,7 @@ mod tests {
                 before: &before,
                 since: 0,
             };
-            direct(&director, &context, &direction, &device).unwrap()
+            direct(&director, &contexts, &direction, &device).unwrap()
         };
         let on = from(3);
         assert_eq!(on.len(), 20 * FRAMES_PER_LATENT);

@@ -1,10 +1,9 @@
 //! The mini family: the model that Kinora trains itself, small enough for two processor cores.
 //!
-//! Text → [`text`] encoder → context. Under it the *director*, a [`transformer`] over [`layout`]s, settles
-//! where the camera is, and the subjects that the [`lexicon`] knows; their pictures drawn there before the
-//! [`backdrops`] of the place are the [`plate`]. A
-//! second, larger [`transformer`] denoises latents beside the plate, and the [`autoencoder`] turns latents
-//! into frames. MIT or Apache-2.0, like the rest of the house.
+//! The [`Director`], a [`text`] encoder and a [`transformer`] over [`layout`]s, settles where the camera is, and the
+//! subjects that the [`lexicon`] knows; their pictures drawn there before the [`backdrops`] of the place are the [`plate`].
+//! A second, larger [`transformer`] with a [`text`] encoder of its own denoises latents beside the plate, and the
+//! [`autoencoder`] turns latents into frames. MIT or Apache-2.0, like the rest of the house.
 
 pub mod autoencoder;
 pub mod backdrop;
@@ -16,6 +15,7 @@ mod enhance;
 pub mod layout;
 pub mod lexicon;
 mod model;
+mod older;
 mod phrases;
 mod planning;
 pub mod plate;
@@ -25,5 +25,5 @@ pub mod text;
 pub mod transformer;
 
 pub use config::MiniConfig;
-pub use director::{DIRECTOR_FRAMES, DIRECTOR_LATEST, DIRECTOR_OVERLAP, DIRECTOR_SHIFT};
+pub use director::{DIRECTOR_FRAMES, DIRECTOR_LATEST, DIRECTOR_OVERLAP, Director};
 pub use model::{LATEST_WINDOW, Mini, MiniNetworks, MiniParts, Script, plate_condition};

@@ -11,10 +11,12 @@ use tokenizers::Tokenizer;
 
 use super::autoencoder::{Autoencoder, DecodeState};
 use super::backdrops::{Backdrops, NamedPlace};
-use super::config::MiniConfig;
+use super::config::{DirectorConfig, MiniConfig};
+use super::director::Director;
 use super::enhance::enhance;
-use super::layout::{DIRECTOR_CONDITIONS, FRAME_VALUES, SLOTS};
+use super::layout::SLOTS;
 use super::lexicon::{Entry, Lexicon, PICTURE_SIZE};
+use super::older;
 use super::plate::{COVERAGE, Plate, PlateSize};
 use super::stage::Stage;
 use super::text::{TextEncoder, tokenize};
@@ -79,8 +81,8 @@ pub struct MiniNetworks {
     pub text: TextEncoder,
     /// The denoiser of latents.
     pub transformer: Transformer,
-    /// The denoiser of layouts.
-    pub director: Transformer,
+    /// Words → paths.
+    pub director: Director,
 }
 
 impl MiniNetworks {
@@ -90,7 +92,7 @@ impl MiniNetworks {
             autoencoder: Autoencoder::new(&config.autoencoder, device),
             text: TextEncoder::new(&config.text, device),
             transformer: Self::transformer(config, device),
-            director: Self::director(config, device),
+            director: Director::new(config, device),
         }
     }
 
@@ -102,16 +104,6 @@ impl MiniNetworks {
             context: config.text.width,
         };
         Transformer::new(&config.transformer, channels, device)
-    }
-
-    /// A fresh denoiser of layouts.
-    pub fn director(config: &MiniConfig, device: &Device) -> Transformer {
-        let channels = Channels {
-            latents: config.autoencoder.patch_frames * FRAME_VALUES,
-            condition: DIRECTOR_CONDITIONS,
-            context: config.text.width,
-        };
-        Transformer::new(&config.director, channels, device)
     }
 }
 
@@ -213,6 +205,10 @@ impl Mini {
             places,
             tokenizer,
         } = serde_json::from_str(metadata)
+            .and_then(|mut metadata| {
+                older::update(&mut metadata, &mut tensors);
+                serde_json::from_value(metadata)
+            })
             .map_err(|error| Error::Format(format!("entry '{METADATA}': {error}")))?;
         let config = config.into_owned();
         config.validate().map_err(Error::Format)?;
@@ -313,6 +309,22 @@ impl Mini {
         }
     }
 
+    /// The same model under another name, with another director of its own sizes.
+    pub fn with_director(self, name: &str, config: DirectorConfig, director: Director) -> Self {
+        let parts = MiniParts {
+            config: MiniConfig {
+                director: config,
+                ..self.parts.config
+            },
+            networks: MiniNetworks {
+                director,
+                ..self.parts.networks
+            },
+            ..self.parts
+        };
+        Self::new(name, String::new(), parts, &self.device)
+    }
+
     pub(super) fn device(&self) -> &Device {
         &self.device
     }
@@ -337,7 +349,7 @@ impl Mini {
         &self.parts.config
     }
 
-    pub(super) fn context(&self, prompt: &str) -> Result<Context, Error> {
+    fn context(&self, prompt: &str) -> Result<Context, Error> {
         let tokens = tokenize(self.tokenizer(), &self.config().text, &[prompt])?;
         Ok(self.networks().text.forward(&tokens, &self.device))
     }

@@ -7,6 +7,7 @@ use super::layout::FrameLayout;
 use super::model::Mini;
 use super::plate::Picture;
 use super::stage::{Shown, Stage, still};
+use super::text::tokenize;
 use crate::{ClipShape, Error, Known, Origin};
 
 /// Where a path has come from.
@@ -19,6 +20,15 @@ struct Past<'a> {
 }
 
 impl Mini {
+    /// Where the camera and the subjects that the prompt names are in a clip of its own: each frame of each latent frame.
+    ///
+    /// # Errors
+    ///
+    /// A prompt that is too long, and [`Error::NotANumber`].
+    pub fn direct(&self, prompt: &str, clip: ClipShape) -> Result<Vec<FrameLayout>, Error> {
+        self.path(prompt, clip, self.cast(prompt).len(), Past::default())
+    }
+
     /// What the denoiser is shown of a clip. What goes on from a clip of the model's own goes on along its paths, with its
     /// subjects and its place; beside other known frames these are shown.
     ///
@@ -60,7 +70,13 @@ impl Mini {
         past: Past<'_>,
     ) -> Result<Vec<FrameLayout>, Error> {
         let director = &self.networks().director;
-        let context = director.prepare(&self.context(prompt)?);
+        let tokens = tokenize(
+            self.tokenizer(),
+            &self.config().director.text,
+            &[prompt, ""],
+        )?;
+        let contexts = director.text.forward(&tokens, self.device());
+        let contexts = director.paths.prepare(&contexts);
         let direction = Direction {
             subjects,
             clip,
@@ -69,7 +85,7 @@ impl Mini {
             before: past.frames,
             since: past.since,
         };
-        direct(director, &context, &direction, self.device())
+        direct(&director.paths, &contexts, &direction, self.device())
     }
 
     /// The named subjects before the named place.

@@ -2,6 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
+use kinora_kernels::norm_modulate;
 use tokenizers::Tokenizer;
 use unicode_normalization::UnicodeNormalization;
 
@@ -10,10 +11,12 @@ use super::transformer::Context;
 use crate::Error;
 use crate::layers::{LayerNorm, Mlp, SelfAttention};
 
+const NORM_EPSILON: f32 = 1e-6;
+
 /// Tokens of a batch of prompts, padded to the same length.
 #[derive(Debug, Clone)]
 pub struct Tokens {
-    /// `batch · max_tokens` entries.
+    /// The same number of entries of each prompt, at most the encoder's `max_tokens`.
     pub ids: Vec<i32>,
     /// Real tokens of each prompt.
     pub lengths: Vec<usize>,
@@ -69,10 +72,8 @@ pub struct TextEncoder {
     tokens: Param<Tensor<2>>,
     positions: Param<Tensor<2>>,
     blocks: Vec<TextBlock>,
-    norm: LayerNorm,
     /// Stands first in every context, and alone in that of an empty prompt.
     empty: Param<Tensor<2>>,
-    max_tokens: usize,
 }
 
 impl TextEncoder {
@@ -93,9 +94,7 @@ impl TextEncoder {
             tokens: normal(config.vocabulary, 0.5),
             positions: normal(config.max_tokens, 0.2),
             blocks: (0..config.depth).map(block).collect(),
-            norm: LayerNorm::new(width, device),
             empty: normal(1, 0.5),
-            max_tokens: config.max_tokens,
         }
     }
 
@@ -107,19 +106,21 @@ impl TextEncoder {
             TensorData::new(tokens.ids.clone(), [tokens.ids.len()]),
             device,
         );
+        // As many as the longest prompt was padded to.
+        let rows = tokens.ids.len() / batch;
         let mut x = self
             .tokens
             .val()
             .select(0, ids)
-            .reshape([batch, self.max_tokens, width])
-            + self.positions.val().unsqueeze();
+            .reshape([batch, rows, width])
+            + self.positions.val().narrow(0, 0, rows).unsqueeze();
         let per_token = |real: f32, padding: f32| -> Tensor<2> {
-            let mut values = Vec::with_capacity(batch * self.max_tokens);
+            let mut values = Vec::with_capacity(batch * rows);
             for &length in &tokens.lengths {
                 let value = |row| if row < length { real } else { padding };
-                values.extend((0..self.max_tokens).map(value));
+                values.extend((0..rows).map(value));
             }
-            Tensor::from_data(TensorData::new(values, [batch, self.max_tokens]), device)
+            Tensor::from_data(TensorData::new(values, [batch, rows]), device)
         };
         let bias = per_token(0.0, f32::NEG_INFINITY);
         for block in &self.blocks {
@@ -128,7 +129,9 @@ impl TextEncoder {
             let h = block.norm_mlp.forward(x.clone());
             x = x + block.mlp.forward(h);
         }
-        let text = self.norm.forward(x);
+        // Without a gain: what is not understood yet must not be made so faint that it never will be.
+        let zeros = Tensor::zeros([batch, width], device);
+        let text = norm_modulate(x, zeros.clone(), zeros, NORM_EPSILON);
         let empty = self.empty.val().unsqueeze::<3>().repeat_dim(0, batch);
 
         let counts: Vec<f32> = tokens

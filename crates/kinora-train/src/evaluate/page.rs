@@ -48,7 +48,8 @@ impl EvaluateReport {
         page += "\nThe ceiling is what the same judges reach on rendered scenes of held-out \
                  combinations. On generated clips only the facts that the prompt names are judged. \
                  The feature distance is a Fréchet distance with diagonal covariances over the \
-                 judges' features; beside it stands that between two sets of rendered scenes.\n";
+                 judges' features; beside it stands that between two sets of rendered scenes. Paths are \
+                 judged by the rendered ones most like them, over more prompts than there are clips.\n";
         page += &self.tasks();
         if !self.sheet.is_empty() {
             page += &format!("\n## Everyday prompts\n\n![Everyday prompts]({SHEET})\n\n");
@@ -192,6 +193,15 @@ impl EvaluateReport {
             "| metric | value | ceiling | target |\n| --- | --- | --- | --- |\n".to_owned();
         for (metric, value, ceiling, target) in rows {
             table += &format!("| {metric} | {value} | {ceiling} | {target} |\n");
+        }
+        if let Some(paths) = &self.paths {
+            let rows = [
+                ("motion of paths", &paths.motion, &paths.rendered_motion),
+                ("camera of paths", &paths.camera, &paths.rendered_camera),
+            ];
+            for (metric, made, real) in rows {
+                table += &format!("| {metric} | {} | {} | |\n", percent(made), percent(real));
+            }
         }
         table
     }

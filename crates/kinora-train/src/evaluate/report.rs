@@ -7,7 +7,7 @@ use kinora_models::weights;
 use serde::{Deserialize, Serialize};
 
 use super::{Drift, TaskQuality};
-use crate::Error;
+use crate::{Error, PathAccuracies};
 
 /// All that an evaluation found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub struct EvaluateReport {
     pub ceiling: Accuracies,
     /// The judges on generated clips, over the facts that each prompt names.
     pub generated: Accuracies,
+    /// Whether the paths that clips follow do what prompts say.
+    #[serde(default)]
+    pub paths: Option<PathAccuracies>,
     /// From the generated clips to the rendered scenes of their prompts, see
     /// [`feature_distance`](super::feature_distance()).
     pub feature_distance: Option<f64>,

@@ -1,4 +1,4 @@
-use kinora_models::mini::config::{TextConfig, TransformerConfig};
+use kinora_models::mini::config::{DirectorConfig, TextConfig, TransformerConfig};
 use kinora_models::mini::{MiniConfig, MiniNetworks, MiniParts};
 use kinora_models::weights;
 
@@ -28,7 +28,7 @@ fn untrained(pack: &Pack, device: &Device) -> Mini {
         .with_width(32)
         .with_depth(1)
         .with_heads(2);
-    let director = transformer.clone();
+    let director = DirectorConfig::new(text.clone(), transformer.clone());
     let config = MiniConfig::new(tiny_autoencoder(), text, transformer, director);
     let networks = with_texture(MiniNetworks::new(&config, device));
     let parts = MiniParts {
@@ -55,6 +55,7 @@ fn a_report_holds_every_figure_and_survives_json() {
         pack: corpus.pack(),
         clips: 2,
         task_clips: 1,
+        paths: 2,
         drift_secs: 2.0,
         prompts: &EVERYDAY_PROMPTS[..1],
         sampling: Sampling {
@@ -75,7 +76,7 @@ fn a_report_holds_every_figure_and_survives_json() {
     })
     .unwrap();
     stages.dedup();
-    assert_eq!(stages.len(), 5);
+    assert_eq!(stages.len(), 6);
 
     assert!(report.autoencoder.psnr_db.is_finite());
     assert_eq!(report.ceiling.subject_top_1.of, 4);
@@ -101,6 +102,10 @@ fn a_report_holds_every_figure_and_survives_json() {
         assert_eq!(quality.real_first_psnr_db.is_some(), scene_goes_on);
         assert_eq!(quality.real_seam_jump.is_some(), scene_goes_on);
     }
+    assert_eq!(
+        report.paths.unwrap().rendered_motion.of,
+        report.paths.unwrap().motion.of
+    );
     assert!(report.drift.unwrap().contrast > 0.0);
 
     let json = std::fs::read_to_string(out.join("report.json")).unwrap();
@@ -125,6 +130,7 @@ fn a_report_holds_every_figure_and_survives_json() {
     let nothing = EvaluateOptions {
         clips: 0,
         task_clips: 0,
+        paths: 0,
         drift_secs: 0.0,
         prompts: &[],
         ..options.clone()

@@ -80,6 +80,9 @@ pub(crate) struct EvaluateArgs {
     /// Clips to be judged, 1 to 10000.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) clips: u32,
+    /// Prompts whose paths are judged, which cost no pixels, 0 to 100000.
+    #[arg(long, value_name = "N", default_value_t = 384, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub(crate) paths: u32,
     /// Scenes of which frames are given: to a picture that goes on, and to be extended, filled and looped, 0 to 1000.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub(crate) task_clips: u32,
