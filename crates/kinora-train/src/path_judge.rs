@@ -5,7 +5,7 @@
 
 use kinora_data::{Aspect, Camera, Fact, Motion, Pack, Renderer, Rng, SceneSpec, Split, captions};
 use kinora_models::ClipShape;
-use kinora_models::mini::layout::{FRAME_VALUES, FrameLayout};
+use kinora_models::mini::layout::{FRAME_VALUES, FrameLayout, PLACE_VALUES, VIEW_VALUES};
 use kinora_models::mini::{DIRECTOR_FRAMES, Mini};
 use serde::{Deserialize, Serialize};
 
@@ -14,17 +14,12 @@ use crate::corpus::{HELD_OUT_SEED, Window, even_scene};
 use crate::evaluate::Accuracy;
 use crate::staging::{Told, frames};
 
-/// Values of the first slot, which stand first in a frame.
-const PLACE_VALUES: usize = 7;
-/// Values of the view, which stand last.
-const VIEW_VALUES: usize = 4;
 /// Neighbours that vote.
 const NEIGHBOURS: usize = 5;
 /// What of a place counts beside how it changes: a swimmer is at another height than a walker, but all start anywhere.
 const START_WEIGHT: f32 = 0.3;
 /// A hand shakes little; its size against that of other movements would hide it.
 const SHAKE_WEIGHT: f32 = 4.0;
-
 /// Scenes that the judge knows.
 const EXAMPLES: usize = 6000;
 
@@ -54,7 +49,7 @@ struct Example {
 }
 
 /// Knows rendered paths.
-pub(crate) struct PathJudge {
+struct PathJudge {
     examples: Vec<Example>,
     frames_per_latent: usize,
 }
@@ -126,7 +121,7 @@ fn lone_scene(seed: u64, pack: &Pack, split: Split) -> SceneSpec {
 }
 
 /// The rendered path of a scene from its beginning.
-pub(crate) fn rendered(
+fn rendered(
     renderer: &Renderer<'_>,
     spec: &SceneSpec,
     frames_per_latent: usize,
@@ -148,7 +143,7 @@ pub(crate) fn rendered(
 
 impl PathJudge {
     /// A judge who has seen `count` scenes of `pack`.
-    pub(crate) fn new(pack: &Pack, count: usize, seed: u64, frames_per_latent: usize) -> Self {
+    fn new(pack: &Pack, count: usize, seed: u64, frames_per_latent: usize) -> Self {
         let renderer = Renderer::new(pack);
         let example = |index: usize| {
             let spec = lone_scene(seed.wrapping_add(index as u64), pack, Split::Train);
@@ -168,7 +163,7 @@ impl PathJudge {
     }
 
     /// What the subject and the camera do on a path of [`DIRECTOR_FRAMES`] latent frames.
-    pub(crate) fn judge(&self, path: &[FrameLayout]) -> (Motion, Camera) {
+    fn judge(&self, path: &[FrameLayout]) -> (Motion, Camera) {
         let seen = features(path, self.frames_per_latent);
         let motion = self.vote(|example| distance(&example.features.motion, &seen.motion));
         let camera = self.vote(|example| distance(&example.features.camera, &seen.camera));

@@ -8,10 +8,10 @@ use super::backdrop::ZOOM_HEIGHT;
 
 /// Subjects of one prompt that have a place: the first ones named.
 pub const SLOTS: usize = 2;
-/// Values that describe one place.
-const PLACE_VALUES: usize = 7;
-/// Values that describe what the camera sees.
-const VIEW_VALUES: usize = 4;
+/// Values that describe one place; those of the first slot stand first in a frame.
+pub const PLACE_VALUES: usize = 7;
+/// Values that describe what the camera sees; they stand last in a frame.
+pub const VIEW_VALUES: usize = 4;
 /// Values that describe one frame.
 pub const FRAME_VALUES: usize = SLOTS * PLACE_VALUES + VIEW_VALUES;
 /// What the director is told beside the prompt: which slots are filled, and the shape of the frame.

@@ -1,9 +1,8 @@
 //! Weight files of before version 5.
 //!
 //! Their director read with the denoiser's text encoder, of which it now has a copy. And the last norm of that encoder had a gain and a
-//! bias. Training made the gain small, down to a thirtieth, while words were of no use yet, and what reads so faint a text then learns it at a
-//! thirtieth of the speed: the director of version 4 never did. So the norm has neither any more, and what old files have of them
-//! goes into the matrices that read the text. They give what they gave, but for a shorter rounding.
+//! bias, by which training could silence words that were of no use yet. It has neither any more, and what old files have of them
+//! goes into the matrices that read the text: they give what they gave, but for the rounding of gains near zero.
 
 use serde_json::{Value, json};
 
@@ -11,7 +10,6 @@ use crate::weights::TensorMap;
 
 const TEXT: &str = "model.text.";
 const DIRECTOR: &str = "model.director.";
-
 const SCALE: &str = "model.text.norm.scale";
 const SHIFT: &str = "model.text.norm.shift";
 const EMPTY: &str = "model.text.empty";

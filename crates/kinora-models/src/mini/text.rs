@@ -7,11 +7,9 @@ use tokenizers::Tokenizer;
 use unicode_normalization::UnicodeNormalization;
 
 use super::config::TextConfig;
-use super::transformer::Context;
+use super::transformer::{Context, NORM_EPSILON};
 use crate::Error;
 use crate::layers::{LayerNorm, Mlp, SelfAttention};
-
-const NORM_EPSILON: f32 = 1e-6;
 
 /// Tokens of a batch of prompts, padded to the same length.
 #[derive(Debug, Clone)]

@@ -14,7 +14,7 @@ use crate::layers::{
     CrossAttention, KeyValue, Linear, Mlp, SelfAttention, fourier_features, rotary_3d,
 };
 
-const NORM_EPSILON: f32 = 1e-6;
+pub(super) const NORM_EPSILON: f32 = 1e-6;
 const ROTARY_THETA: f32 = 100.0;
 const POSITION_OCTAVES: usize = 4;
 const TIME_OCTAVES: usize = 8;
