@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::camera::Camera;
 use crate::error::{Error, Result};
 use crate::index::{Class, Entry};
-use crate::motion::{Motion, on};
+use crate::motion::Motion;
 use crate::pack::Pack;
 use crate::rng::{Rng, hash_words};
 pub(crate) use crate::vocabulary::{Aspect, Background, Side, Speed, Style, TimeOfDay, Weather};
@@ -171,33 +171,8 @@ impl SceneSpec {
                 scale: rng.range(0.6, 0.85),
             }
         });
-        let time = *choose(rng, TimeOfDay::ALL, |time| {
-            match (background.has_time(), time) {
-                (false, TimeOfDay::Day) => 1.0,
-                (false, _) => 0.0,
-                (true, TimeOfDay::Day) => 4.5,
-                (true, TimeOfDay::Dawn) => 1.0,
-                (true, _) => 2.2,
-            }
-        });
-        let weather = *choose(rng, Weather::ALL, |weather| match weather {
-            Weather::Clear => 7.0,
-            _ if !background.has_weather() => 0.0,
-            Weather::Rain => on(!matches!(background, Background::Sky | Background::Desert)),
-            Weather::Snow => {
-                if background == Background::Snow {
-                    3.0
-                } else {
-                    0.7 * on(background != Background::Sky)
-                }
-            }
-            Weather::Fog => 0.5 * on(background != Background::Sky),
-            Weather::Leaves => match background {
-                Background::Forest => 2.0,
-                Background::Meadow | Background::City => 0.8,
-                _ => 0.0,
-            },
-        });
+        let time = *choose(rng, TimeOfDay::ALL, |time| time.weight(background));
+        let weather = *choose(rng, Weather::ALL, |weather| weather.weight(background));
         let style = *choose(rng, Style::ALL, |style| {
             if *style == Style::Natural { 12.0 } else { 1.0 }
         });

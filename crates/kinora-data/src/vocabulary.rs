@@ -1,6 +1,7 @@
 //! The values that the facts of a scene can have.
 
 use crate::index::{Class, Entry};
+use crate::motion::on;
 use crate::named::named_enum;
 
 named_enum! {
@@ -169,6 +170,38 @@ impl Background {
             Self::Stage if entry.class == Class::Person => 1.2,
             Self::Room | Self::Stage => 0.8,
             _ => 1.0,
+        }
+    }
+}
+
+impl TimeOfDay {
+    /// How likely it is there; 0 where it would not be seen.
+    pub fn weight(self, background: Background) -> f32 {
+        match (background.has_time(), self) {
+            (false, Self::Day) => 1.0,
+            (false, _) => 0.0,
+            (true, Self::Day) => 4.5,
+            (true, Self::Dawn) => 1.0,
+            (true, _) => 2.2,
+        }
+    }
+}
+
+impl Weather {
+    /// How likely it is there; 0 where there is none.
+    pub fn weight(self, background: Background) -> f32 {
+        match self {
+            Self::Clear => 7.0,
+            _ if !background.has_weather() => 0.0,
+            Self::Rain => on(!matches!(background, Background::Sky | Background::Desert)),
+            Self::Snow if background == Background::Snow => 3.0,
+            Self::Snow => 0.7 * on(background != Background::Sky),
+            Self::Fog => 0.5 * on(background != Background::Sky),
+            Self::Leaves => match background {
+                Background::Forest => 2.0,
+                Background::Meadow | Background::City => 0.8,
+                _ => 0.0,
+            },
         }
     }
 }

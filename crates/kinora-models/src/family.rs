@@ -110,6 +110,8 @@ pub struct Defaults {
     pub steps: usize,
     /// Strength of classifier-free guidance.
     pub guidance: f32,
+    /// Noise level below which nothing guides any more.
+    pub guidance_above: f32,
     /// Shift of the noise levels.
     pub shift: f32,
     /// What is not to be seen.

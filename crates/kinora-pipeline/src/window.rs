@@ -25,6 +25,9 @@ pub struct Sampling {
     pub guidance: f32,
     /// How it guides.
     pub guidance_kind: GuidanceKind,
+    /// Noise level below which nothing guides any more and the prompt alone is asked for (Kynkäänniemi et al., 2024): what words
+    /// decide is settled above.
+    pub guidance_above: f32,
     /// How far a step may be from the last that the network was asked for, to be left out: see
     /// [`kinora_sampling::serves_again`]. `None` leaves out none.
     pub step_cache: Option<f32>,
@@ -415,7 +418,10 @@ impl Denoising {
             };
             // Guidance leads away from what neither words nor source ask for.
             let mut asked = vec![with(request.positive, self.source.as_ref())];
-            asked.extend(request.negative.map(|negative| with(negative, None)));
+            let strongest = timesteps.iter().copied().fold(0.0, f32::max);
+            let negative =
+                (request.negative).filter(|_| strongest > request.sampling.guidance_above);
+            asked.extend(negative.map(|negative| with(negative, None)));
             Ok(model.velocities(asked)?)
         };
         let Some(threshold) = request.sampling.step_cache else {
@@ -489,6 +495,7 @@ mod tests {
             steps: 10,
             guidance: 1.0,
             guidance_kind: GuidanceKind::Cfg,
+            guidance_above: 0.0,
             step_cache: None,
             shift: 4.0,
         };

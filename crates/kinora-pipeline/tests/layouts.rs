@@ -34,6 +34,7 @@ fn sampling() -> Sampling {
         steps: 6,
         guidance: 1.0,
         guidance_kind: GuidanceKind::Cfg,
+        guidance_above: 0.0,
         step_cache: None,
         shift: 2.0,
     }

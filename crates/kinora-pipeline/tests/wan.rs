@@ -59,6 +59,7 @@ fn request(size: [usize; 2], frames: usize, guidance: f32, shift: f32) -> Genera
             steps: 6,
             guidance,
             guidance_kind: GuidanceKind::Cfg,
+            guidance_above: 0.0,
             step_cache: None,
             shift,
         },

@@ -1,5 +1,7 @@
 //! Fits the linear code in closed form, then trains the decoder by gradient descent.
 
+mod basis;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -7,11 +9,12 @@ use std::sync::atomic::AtomicBool;
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor};
 use kinora_data::{Pack, Split};
-use kinora_kernels::{Activation, Precision, linear};
 use kinora_models::mini::autoencoder::{Autoencoder, DecodeState};
 use kinora_models::mini::config::AutoencoderConfig;
-use kinora_models::weights::{self, TensorMap};
+use kinora_models::weights;
 use serde_json::json;
+
+use basis::Basis;
 
 use crate::corpus::{ClipBatch, Corpus, Shape};
 use crate::descent::{Course, Descent, Slope};
@@ -19,8 +22,8 @@ use crate::quality::mean_ssim;
 use crate::run::Run;
 use crate::{AutoencoderRun, Error, Optimizer};
 
-/// Rounds of subspace iteration; each multiplies the gap between kept and dropped directions.
-const BASIS_ROUNDS: usize = 60;
+/// Where a model file holds its autoencoder.
+const MODEL_PREFIX: &str = "model.autoencoder";
 /// Scenes of the held-out evaluation.
 const EVALUATION_SCENES: u32 = 24;
 
@@ -37,7 +40,8 @@ pub fn train(
 ) -> Result<(), Error> {
     let mut run = Run::open(folder, &config.run, config)?;
     let pack = Arc::new(Pack::open(&config.run.pack)?);
-    let corpus = Corpus::new(pack.clone(), Split::Train, config.run.seed, &config.model);
+    let corpus = Corpus::new(pack.clone(), Split::Train, config.run.seed, &config.model)
+        .with_even_share(config.even_share);
     let shape = Shape {
         batch: config.batch,
         latent_frames: config.latent_frames,
@@ -57,7 +61,7 @@ pub fn train(
     })?;
     if descent.step == 0 {
         // The linear code is settled: from here on other runs can build on it.
-        descent.save(&run, TensorMap::new())?;
+        descent.save(&run)?;
         let (psnr, ssim) = evaluate(&descent.network.valid(), &corpus, device);
         run.say(&format!(
             "held-out before training: {psnr:.2} dB, SSIM {ssim:.3}"
@@ -100,7 +104,8 @@ impl Course for AutoencoderCourse<'_> {
     }
 }
 
-/// What a run starts with: the autoencoder of a model file, or a fresh network around a fitted code.
+/// What a run starts with: the autoencoder of a model file, to which channels are added where it has fewer, or a fresh network around
+/// a fitted code.
 fn first_model(
     config: &AutoencoderRun,
     fresh: Autoencoder,
@@ -113,20 +118,28 @@ fn first_model(
             path: path.clone(),
             source,
         })?;
-        let (tensors, _) = weights::from_bytes(&bytes)?;
-        return Ok(weights::assign(fresh, "model.autoencoder", &tensors)?);
+        let (mut tensors, _) = weights::from_bytes(&bytes)?;
+        let known = Basis::of_tensors(&tensors, config, device)?;
+        let known_channels = known.channels();
+        if known_channels < config.model.latent_channels {
+            let basis = Basis::fit(config, Some(known), corpus, device);
+            say_kept(run, &basis);
+            let fitted = basis.within(fresh.clone());
+            basis::grow(&mut tensors, &fitted, known_channels);
+        }
+        return Ok(weights::assign(fresh, MODEL_PREFIX, &tensors)?);
     }
-    let basis = fit_basis(config, corpus, device);
+    let basis = Basis::fit(config, None, corpus, device);
+    say_kept(run, &basis);
+    Ok(basis.within(fresh))
+}
+
+fn say_kept(run: &Run, basis: &Basis) {
     run.say(&format!(
         "linear code: {} channels keep {:.2} % of the variance",
-        config.model.latent_channels,
+        basis.channels(),
         basis.kept * 100.0
     ));
-    Ok(fresh.set_basis(
-        Tensor::from_inner(basis.mean),
-        Tensor::from_inner(basis.directions),
-        Tensor::from_inner(basis.scale),
-    ))
 }
 
 /// The averaged network of a run's folder, or that of a model file.
@@ -169,102 +182,6 @@ fn loss(model: &Autoencoder, patches: Tensor<5>, latent_noise: f32) -> Tensor<1>
     let latents = latents + noise;
     let difference = model.decode_tokens(latents) - model.unpatchify(patches);
     difference.clone().abs().mean() + difference.square().mean() * 4.0
-}
-
-struct Basis {
-    mean: Tensor<1>,
-    directions: Tensor<2>,
-    scale: Tensor<1>,
-    kept: f32,
-}
-
-/// Leading eigenvectors of the covariance of patches, by orthogonal iteration.
-fn fit_basis(config: &AutoencoderRun, corpus: &Corpus, device: &Device) -> Basis {
-    let values = config.model.patch_values();
-    let channels = config.model.latent_channels;
-    let zero = Tensor::<1>::zeros([values], device);
-    let product = |a: Tensor<2>, b: Tensor<2>| {
-        let columns = b.dims()[1];
-        let bias = Tensor::zeros([columns], device);
-        linear(a, b, bias, Activation::None, Precision::F32)
-    };
-    let (mut sum, mut outer, mut count) = (zero, Tensor::<2>::zeros([values, values], device), 0);
-    let mut step = u32::MAX;
-    while count < config.basis_patches {
-        let shape = Shape {
-            batch: 8,
-            latent_frames: 3,
-            anywhere: true,
-        };
-        let patches = corpus.batch(step, shape).patches(device);
-        step -= 1;
-        let rows = patches.dims()[..4].iter().product();
-        let patches = patches.reshape([rows, values]);
-        sum = sum + patches.clone().sum_dim(0).reshape([values]);
-        outer = outer + product(patches.clone().transpose(), patches);
-        count += rows;
-    }
-    let mean = sum / count as f32;
-    let column = mean.clone().reshape([values, 1]);
-    let covariance = outer / count as f32 - product(column.clone(), column.transpose());
-
-    let spare = channels + 16;
-    let mut q = orthonormal(Tensor::random(
-        [values, spare],
-        Distribution::Normal(0.0, 1.0),
-        device,
-    ));
-    for _ in 0..BASIS_ROUNDS {
-        q = orthonormal(product(covariance.clone(), q));
-    }
-    let spread = product(covariance.clone(), q.clone());
-    let eigenvalues = weights::floats((q.clone() * spread).sum_dim(0).reshape([spare]));
-    let trace: f32 = weights::floats(covariance).iter().step_by(values + 1).sum();
-    let kept = eigenvalues[..channels].iter().sum::<f32>() / trace;
-
-    // Whitened in part, and scaled so that the latents' mean variance is one.
-    let partial: Vec<f32> = eigenvalues[..channels]
-        .iter()
-        .map(|value| value.max(1e-8).sqrt().powf(config.whitening))
-        .collect();
-    let variance: f32 = eigenvalues
-        .iter()
-        .zip(&partial)
-        .map(|(value, scale)| value / (scale * scale))
-        .sum::<f32>()
-        / channels as f32;
-    let scale: Vec<f32> = partial
-        .iter()
-        .map(|scale| scale * variance.sqrt())
-        .collect();
-    Basis {
-        mean,
-        directions: q.narrow(1, 0, channels),
-        scale: Tensor::from_floats(scale.as_slice(), device),
-        kept,
-    }
-}
-
-/// Columns made orthonormal by the modified Gram–Schmidt process, in f64.
-fn orthonormal(matrix: Tensor<2>) -> Tensor<2> {
-    let device = matrix.device();
-    let [rows, columns] = matrix.dims();
-    let transposed = weights::floats(matrix.transpose());
-    let mut basis: Vec<Vec<f64>> = Vec::with_capacity(columns);
-    for column in transposed.chunks(rows) {
-        let mut v: Vec<f64> = column.iter().map(|&x| f64::from(x)).collect();
-        for other in &basis {
-            let along: f64 = v.iter().zip(other).map(|(a, b)| a * b).sum();
-            v.iter_mut().zip(other).for_each(|(a, b)| *a -= along * b);
-        }
-        let norm = v.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-30);
-        v.iter_mut().for_each(|x| *x /= norm);
-        basis.push(v);
-    }
-    let flat: Vec<f32> = basis.iter().flatten().map(|&x| x as f32).collect();
-    Tensor::<1>::from_floats(flat.as_slice(), &device)
-        .reshape([columns, rows])
-        .transpose()
 }
 
 /// PSNR in dB and SSIM of held-out clips at native size, decoded as a stream.

@@ -1,9 +1,9 @@
 //! Trains the judges that evaluation applies to generated clips: which subject, which background,
-//! which motion, which camera.
+//! which motion, which camera, and in what light, weather and style.
 //!
 //! They learn from rendered scenes in the autoencoder's linear code, with a little noise on it.
 //! Every other step shows single pictures instead of clips, as many tokens for far less rendering:
-//! subject and background are learned from both, motion and camera from clips alone.
+//! motion and camera are learned from clips alone, all else from both.
 
 mod code;
 mod held_out;
@@ -18,19 +18,22 @@ use std::sync::atomic::AtomicBool;
 use burn::tensor::{Device, Distribution, Tensor};
 use kinora_data::{Pack, Split};
 use kinora_models::layers::Linear;
-use kinora_models::weights::{self, TensorMap};
+use kinora_models::weights;
 
-use code::{linear_code, linear_of};
+use code::linear_code;
 use held_out::held_out_shares;
 pub use judges::{Judges, Predictions};
 use loss::loss;
-use network::{Network, Sizes};
+pub use network::JudgesConfig;
+use network::Network;
 
 use crate::corpus::{ClipBatch, Corpus, Shape};
-use crate::descent::{Course, Descent, Slope};
+use crate::descent::{self, Course, Descent, Slope};
 use crate::run::Run;
-use crate::{ClassifierRun, Error, Optimizer, autoencoder};
+use crate::{ClassifierRun, Error, autoencoder};
 
+/// Name of the judges' file in the folder of their run.
+const MODEL: &str = "model.safetensors";
 /// Deviation of the noise on the latents: decoded clips are not quite like rendered ones.
 const LATENT_NOISE: f64 = 0.1;
 /// Batches of a held-out check while training.
@@ -39,7 +42,7 @@ const CHECK_BATCHES: u32 = 4;
 const FINAL_BATCHES: u32 = 24;
 
 /// Runs or resumes a training. Stops with a checkpoint when `stop` is set. Instead of sample sheets
-/// it logs the accuracy on held-out scenes.
+/// it logs the accuracy on held-out scenes. The judges are `model.safetensors` in the folder.
 ///
 /// # Errors
 ///
@@ -54,34 +57,23 @@ pub fn train(
     let pack = Arc::new(Pack::open(&config.run.pack)?);
     let (autoencoder, autoencoder_config) = autoencoder::load(&config.autoencoder, device)?;
     let code = linear_code(&autoencoder, device)?;
-    let corpus = Corpus::new(pack, Split::Train, config.run.seed, &autoencoder_config);
+    let corpus = Corpus::new(pack, Split::Train, config.run.seed, &autoencoder_config)
+        .with_even_share(config.even_share);
     fit(config, run, &corpus, code, device, stop).map(|_| ())
 }
 
-/// The averaged judges of a run.
+/// Judges from their file, or from the folder of the run that trained them.
 ///
 /// # Errors
 ///
-/// A folder without a checkpoint, or with one of other sizes.
-pub fn load(folder: &Path, device: &Device) -> Result<Judges, Error> {
-    let config: ClassifierRun = crate::config::read(&folder.join("config.toml"))?;
-    let mut run = Run::open(folder, &config.run, &config)?;
-    let Some((step, tensors)) = run.resume()? else {
-        return Err(Error::Config {
-            path: folder.to_owned(),
-            reason: "it has no checkpoint; train the classifier first".into(),
-        });
+/// A file that is missing or damaged, or one of something else.
+pub fn load(path: &Path, device: &Device) -> Result<Judges, Error> {
+    let file = match path.is_dir() {
+        true => path.join(MODEL),
+        false => path.to_owned(),
     };
-    let code = linear_of(&tensors, "code", device)?;
-    let subjects = linear_of(&tensors, "model.subject", device)?.weight.dims()[1];
-    let fresh = Network::new(&sizes(&config, &code, subjects), device);
-    let network = weights::assign(fresh, "model", &tensors)?;
-    let optimizer = Optimizer::from_tensors(&network, step, &tensors);
-    Ok(Judges {
-        code,
-        network: optimizer.averaged(network),
-        latent_frames: config.latent_frames,
-    })
+    let bytes = std::fs::read(&file).map_err(|source| Error::Io { path: file, source })?;
+    Judges::from_bytes(&bytes, device)
 }
 
 /// The steps of a run.
@@ -94,9 +86,15 @@ fn fit(
     stop: &AtomicBool,
 ) -> Result<Judges, Error> {
     device.seed(config.run.seed);
-    let sizes = sizes(config, &code, corpus.pack().len());
-    let fresh = Network::new(&sizes, &device.clone().autodiff());
-    let descent = Descent::open(&mut run, fresh, |_, fresh| Ok(fresh))?;
+    let fresh = Network::new(
+        config.network,
+        code.weight.dims()[1],
+        corpus.pack().len(),
+        &device.clone().autodiff(),
+    );
+    let descent = Descent::open(&mut run, fresh, |_, fresh| {
+        descent::begin(config.from.as_deref(), fresh)
+    })?;
 
     let clips = clips(config);
     let pictures = Shape {
@@ -136,7 +134,7 @@ impl ClassifierCourse<'_> {
         Judges {
             code: self.code.clone(),
             network: descent.averaged(),
-            latent_frames: self.config.latent_frames,
+            sizes: self.config.network,
         }
     }
 }
@@ -160,10 +158,6 @@ impl Course for ClassifierCourse<'_> {
         })
     }
 
-    fn beside(&self) -> TensorMap {
-        weights::collect(self.code, "code")
-    }
-
     fn report(
         &self,
         run: &mut Run,
@@ -176,6 +170,7 @@ impl Course for ClassifierCourse<'_> {
             CHECK_BATCHES
         };
         let judges = self.judges(descent);
+        weights::write_atomically(&run.folder().join(MODEL), &judges.to_bytes()?)?;
         let shares = held_out_shares(
             &judges,
             self.corpus,
@@ -195,18 +190,8 @@ impl Course for ClassifierCourse<'_> {
 fn clips(config: &ClassifierRun) -> Shape {
     Shape {
         batch: config.batch,
-        latent_frames: config.latent_frames,
+        latent_frames: config.network.latent_frames,
         anywhere: false,
-    }
-}
-
-fn sizes(config: &ClassifierRun, code: &Linear, subjects: usize) -> Sizes {
-    Sizes {
-        latent_channels: code.weight.dims()[1],
-        subjects,
-        width: config.width,
-        depth: config.depth,
-        heads: config.heads,
     }
 }
 

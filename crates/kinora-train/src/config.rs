@@ -10,6 +10,7 @@ use kinora_models::upscaler::UpscalerConfig;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::Error;
+use crate::classifier::JudgesConfig;
 use crate::optimizer::OptimizerConfig;
 
 /// What every run has.
@@ -40,7 +41,8 @@ pub struct AutoencoderRun {
     /// Sizes of the network.
     pub model: AutoencoderConfig,
     /// A model file whose autoencoder the run starts from, linear code included. Latents stay what they
-    /// were, so whatever else was trained on them stays valid. Without it the code is fitted afresh.
+    /// were, so whatever else was trained on them stays valid; where the run has more latent channels, further ones are fitted to what
+    /// those leave. Without it the code is fitted afresh.
     #[serde(default)]
     pub from: Option<PathBuf>,
     /// The optimiser.
@@ -52,6 +54,8 @@ pub struct AutoencoderRun {
     pub latent_frames: usize,
     /// Patches from which the linear code is fitted.
     pub basis_patches: usize,
+    /// Share of clips in which all that subjects and cameras do, all times, weathers and styles are equally likely.
+    pub even_share: f32,
     /// Latents are divided by their deviation to this power: 0 keeps the eigenvalues, 1 whitens.
     pub whitening: f32,
     /// Largest deviation of the noise on the latents that the decoder learns from; each clip draws its own from 0 on.
@@ -68,8 +72,8 @@ pub struct TransformerRun {
     pub autoencoder: PathBuf,
     /// Name of the finished model.
     pub name: String,
-    /// A model file with the same autoencoder that the run starts from, tokenizer included. A network that has other
-    /// sizes there starts afresh, and so does the optimiser.
+    /// A model file that the run starts from, tokenizer included; its autoencoder is the same, or has the first of the latent channels.
+    /// Parameters that have other sizes there start afresh, and so does the optimiser.
     #[serde(default)]
     pub from: Option<PathBuf>,
     /// Pack of the subjects that the finished model knows by name; the one it is trained on by default.
@@ -101,8 +105,12 @@ pub struct TransformerRun {
     pub given_share: f32,
     /// Share of clips that are shown as they are in other light, weather and style.
     pub remix_share: f32,
+    /// Share of clips in which all that subjects and cameras do, all times, weathers and styles are equally likely, and told.
+    pub even_share: f32,
     /// Shift of the noise levels towards noise.
     pub shift: f32,
+    /// Share of windows whose noise levels are shifted much farther, to where words alone tell what will be seen.
+    pub near_noise_share: f32,
 }
 
 /// Settings of a run that trains a model's director further.
@@ -127,7 +135,7 @@ pub struct DirectorRun {
     pub batch: usize,
     /// Share of layouts without caption.
     pub unconditional_share: f32,
-    /// Share of layouts in which all that subjects and cameras do is equally likely, and told.
+    /// Share of layouts of scenes in which all that subjects and cameras do is equally likely, and told.
     pub even_share: f32,
 }
 
@@ -198,16 +206,15 @@ pub struct ClassifierRun {
     /// The optimiser.
     #[serde(default)]
     pub optimizer: OptimizerConfig,
-    /// Channels.
-    pub width: usize,
-    /// Blocks.
-    pub depth: usize,
-    /// Attention heads.
-    pub heads: usize,
-    /// Latent frames that a judge sees.
-    pub latent_frames: usize,
+    /// Sizes of the network.
+    pub network: JudgesConfig,
+    /// Judges of the same sizes that the run starts from; the optimiser starts afresh.
+    #[serde(default)]
+    pub from: Option<PathBuf>,
     /// Clips of a step.
     pub batch: usize,
+    /// Share of clips in which all that subjects and cameras do, all times, weathers and styles are equally likely.
+    pub even_share: f32,
 }
 
 /// Reads settings.

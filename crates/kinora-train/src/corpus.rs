@@ -6,8 +6,8 @@ use std::thread;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kinora_data::{
-    Aspect, Camera, Fact, Labels, Motion, Pack, RenderOptions, Renderer, SceneSpec, Split,
-    captions, is_held_out,
+    Aspect, Camera, Fact, Labels, Motion, Pack, RenderOptions, Renderer, SceneSpec, Split, Style,
+    TimeOfDay, Weather, captions, is_held_out,
 };
 use kinora_models::mini::LATEST_WINDOW;
 use kinora_models::mini::backdrops::Backdrops;
@@ -79,6 +79,7 @@ pub struct Corpus {
     seed: u64,
     patch: usize,
     patch_frames: usize,
+    even_share: f32,
     stage: Option<Arc<StageBuilder>>,
 }
 
@@ -91,8 +92,15 @@ impl Corpus {
             seed,
             patch: config.patch,
             patch_frames: config.patch_frames,
+            even_share: 0.0,
             stage: None,
         }
+    }
+
+    /// The same with this share of [even scenes](even_scene), of which is told what they show: most others stand still in clear
+    /// daylight, and their captions leave out much, so few of them teach what words mean.
+    pub(crate) fn with_even_share(self, even_share: f32) -> Self {
+        Self { even_share, ..self }
     }
 
     /// The same scenes with their [`Staging`].
@@ -113,11 +121,12 @@ impl Corpus {
         &self.pack
     }
 
-    /// Scenes that training never sees.
+    /// Scenes that training never sees, in their natural mix.
     pub fn held_out(&self) -> Self {
         Self {
             split: Split::HeldOut,
             seed: self.seed ^ HELD_OUT_SEED,
+            even_share: 0.0,
             ..self.clone()
         }
     }
@@ -139,7 +148,7 @@ impl Corpus {
         let mut batch = self.empty([width, height], shape, rng.clone());
         batch.staging = self.stage.as_ref().map(|_| Staging::default());
         for _ in 0..shape.batch {
-            let mut spec = SceneSpec::sample(rng.random(), &self.pack, self.split);
+            let (mut spec, caption) = self.told_scene(&mut rng);
             spec.aspect = aspect;
             let first = if shape.anywhere && rng.random_bool(0.6) {
                 rng.random_range(1..=LATEST_WINDOW)
@@ -153,7 +162,6 @@ impl Corpus {
                 height,
             };
             self.render(&renderer, &spec, window, &mut batch.patches);
-            let caption = caption(&spec, &self.pack, rng.random());
             if let (Some(stage), Some(staging)) = (&self.stage, &mut batch.staging) {
                 let slots = stage.slots(&spec, &caption);
                 let told = Told {
@@ -184,6 +192,21 @@ impl Corpus {
         }
         batch.rng = rng;
         batch
+    }
+
+    /// A scene of the mix and its caption.
+    fn told_scene(&self, rng: &mut ChaCha8Rng) -> (SceneSpec, String) {
+        let is_even = rng.random::<f32>() < self.even_share;
+        let (seed, words) = (rng.random(), rng.random());
+        if is_even {
+            let spec = even_scene(seed, &self.pack, self.split);
+            let caption = telling_caption(&spec, &self.pack, words);
+            (spec, caption)
+        } else {
+            let spec = SceneSpec::sample(seed, &self.pack, self.split);
+            let caption = caption(&spec, &self.pack, words);
+            (spec, caption)
+        }
     }
 
     /// One given scene from its beginning, as a batch of its own.
@@ -250,13 +273,12 @@ impl Corpus {
         }
     }
 
-    /// The layouts of a step, without their pixels. `even_share` of them are [even scenes](even_scene) of which is told what
-    /// subject and camera do: most scenes stand still, and captions leave the camera out, so otherwise few batches say what it does.
+    /// The layouts of a step, without their pixels.
     ///
     /// # Panics
     ///
     /// If the corpus has no staging.
-    pub(crate) fn layouts(&self, step: u32, count: usize, even_share: f32) -> LayoutBatch {
+    pub(crate) fn layouts(&self, step: u32, count: usize) -> LayoutBatch {
         let stage = self.stage.as_ref().expect("made with staging");
         let (mut rng, aspect) = self.draw(step);
         let (width, height) = aspect.native_size();
@@ -264,15 +286,7 @@ impl Corpus {
         let mut layouts = Layouts::new([width, height]);
         let mut captions = Vec::with_capacity(count);
         for _ in 0..count {
-            let (mut spec, caption) = if rng.random::<f32>() < even_share {
-                let spec = even_scene(rng.random(), &self.pack, self.split);
-                let caption = telling_caption(&spec, &self.pack, rng.random());
-                (spec, caption)
-            } else {
-                let spec = SceneSpec::sample(rng.random(), &self.pack, self.split);
-                let caption = caption(&spec, &self.pack, rng.random());
-                (spec, caption)
-            };
+            let (mut spec, caption) = self.told_scene(&mut rng);
             spec.aspect = aspect;
             let slots = stage.slots(&spec, &caption);
             let first = layout_start(&mut rng);
@@ -324,34 +338,67 @@ pub(crate) fn caption(spec: &SceneSpec, pack: &Pack, seed: u64) -> String {
     captions(spec, pack, seed).sample(&mut rng).text.clone()
 }
 
-/// A caption that says what the subject and the camera do, in the same mix.
+/// A caption that says all that is special in a scene, in the same mix.
 fn telling_caption(spec: &SceneSpec, pack: &Pack, seed: u64) -> String {
     let mut rng = kinora_data::Rng::new(seed);
+    let kind = rng.next_u64();
     loop {
         let told = captions(spec, pack, rng.next_u64());
-        let caption = told.sample(&mut rng);
+        let caption = told.sample(&mut kinora_data::Rng::new(kind));
         let tells = |fact| caption.facts.contains(&fact);
-        if tells(Fact::Motion) && (tells(Fact::Camera) || spec.camera == Camera::Static) {
+        if tells(Fact::Motion)
+            && (tells(Fact::Camera) || spec.camera == Camera::Static)
+            && (tells(Fact::Time) || spec.time == TimeOfDay::Day)
+            && (tells(Fact::Weather) || spec.weather == Weather::Clear)
+            && (tells(Fact::Style) || spec.style == Style::Natural)
+        {
             return caption.text.clone();
         }
     }
 }
 
-/// A scene in which the subject does with equal chances what it can do there, and the camera what cameras do.
+/// A scene in which the subject does with equal chances what it can do there, the camera what cameras do, and time, weather and
+/// style are any that can be there.
 pub(crate) fn even_scene(seed: u64, pack: &Pack, split: Split) -> SceneSpec {
+    fn any<T: Copy>(
+        rng: &mut kinora_data::Rng,
+        all: &[T],
+        is_possible: impl Fn(T) -> bool,
+    ) -> Option<T> {
+        let possible: Vec<T> = all
+            .iter()
+            .copied()
+            .filter(|&one| is_possible(one))
+            .collect();
+        (!possible.is_empty()).then(|| possible[rng.below(possible.len())])
+    }
     let mut rng = kinora_data::Rng::new(seed);
     loop {
         let drawn = SceneSpec::sample(rng.next_u64(), pack, split);
         let (entry, place) = (&pack.entries()[drawn.subject], drawn.background);
         let belongs = |motion| is_held_out(entry, place, motion) == (split == Split::HeldOut);
-        let possible: Vec<Motion> = (Motion::ALL.iter().copied())
-            .filter(|&motion| motion.weight(entry, place) > 0.0 && belongs(motion))
-            .collect();
-        let motion = possible[rng.below(possible.len())];
-        let camera = Camera::ALL[rng.below(Camera::ALL.len())];
+        let motion = any(&mut rng, Motion::ALL, |motion| {
+            motion.weight(entry, place) > 0.0 && belongs(motion)
+        });
+        let camera = any(&mut rng, Camera::ALL, |_| true);
+        let time = any(&mut rng, TimeOfDay::ALL, |time| time.weight(place) > 0.0);
+        let weather = any(&mut rng, Weather::ALL, |weather| {
+            weather.weight(place) > 0.0
+        });
+        let style = any(&mut rng, Style::ALL, |_| true);
+        let (Some(motion), Some(camera), Some(time), Some(weather), Some(style)) =
+            (motion, camera, time, weather, style)
+        else {
+            continue;
+        };
         let made = SceneSpec::for_facts(rng.next_u64(), pack, drawn.subject, place, motion, camera);
         if let Ok(spec) = made {
-            return spec;
+            return SceneSpec {
+                time,
+                weather,
+                style,
+                ..spec
+            };
         }
     }
 }

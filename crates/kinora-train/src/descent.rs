@@ -26,11 +26,6 @@ pub(crate) trait Course {
     fn slope(&self, network: &Self::Network, batch: Self::Batch, step: u32)
     -> Result<Slope, Error>;
 
-    /// What a checkpoint holds beside network and optimiser.
-    fn beside(&self) -> TensorMap {
-        TensorMap::new()
-    }
-
     /// Shows how far the run has come; `finished` is the last time.
     ///
     /// # Errors
@@ -57,6 +52,22 @@ pub(crate) fn begin<M: Module>(from: Option<&Path>, fresh: M) -> Result<M, Error
     })?;
     let (tensors, _) = weights::from_bytes(&bytes)?;
     Ok(weights::assign(fresh, "model", &tensors)?)
+}
+
+/// `fresh` with the parameters of `trained` that have the same name and size there.
+///
+/// # Errors
+///
+/// None that can be foreseen: what is taken fits.
+pub(crate) fn taking<M: Module>(fresh: M, trained: &TensorMap) -> Result<M, Error> {
+    let mut first = weights::collect(&fresh, "model");
+    for (name, values) in &mut first {
+        match trained.get(name) {
+            Some(known) if known.shape == values.shape => *values = known.clone(),
+            _ => {}
+        }
+    }
+    Ok(weights::assign(fresh, "model", &first)?)
 }
 
 /// The loss of one step, and what it takes.
@@ -113,9 +124,8 @@ impl<M: Module> Descent<M> {
     /// # Errors
     ///
     /// A disk that is full or cannot be written.
-    pub(crate) fn save(&self, run: &Run, beside: TensorMap) -> Result<(), Error> {
-        let mut tensors = beside;
-        tensors.extend(self.optimizer.to_tensors());
+    pub(crate) fn save(&self, run: &Run) -> Result<(), Error> {
+        let mut tensors = self.optimizer.to_tensors();
         tensors.extend(weights::collect(&self.network, "model"));
         run.checkpoint(self.step, &tensors)
     }
@@ -158,7 +168,7 @@ impl<M: Module> Descent<M> {
             let (checkpoint, report) = run.due(self.step);
             let stopping = stop.load(Ordering::Relaxed);
             if checkpoint || stopping {
-                self.save(run, course.beside())?;
+                self.save(run)?;
             }
             if stopping {
                 return Err(Error::Stopped);
@@ -167,7 +177,7 @@ impl<M: Module> Descent<M> {
                 course.report(run, &self, false)?;
             }
         }
-        self.save(run, course.beside())?;
+        self.save(run)?;
         course.report(run, &self, true)?;
         run.finish();
         Ok(self)

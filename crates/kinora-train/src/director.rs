@@ -17,7 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
 use crate::corpus::{Corpus, LayoutBatch};
-use crate::descent::{Course, Descent, Slope};
+use crate::descent::{self, Course, Descent, Slope};
 use crate::evaluate::Accuracy;
 use crate::flow::{Flow, clock, gaussian};
 use crate::given::Shares;
@@ -63,6 +63,7 @@ pub fn train(
         model.backdrops().clone(),
         Shares::default(),
     );
+    let corpus = corpus.with_even_share(config.even_share);
 
     let sizes = MiniConfig {
         director: (config.director.as_ref())
@@ -77,19 +78,10 @@ pub fn train(
     device.seed(config.run.seed);
     let fresh = Director::new(&sizes, &device.clone().autodiff());
     let trained = weights::collect(&model.networks().director, "model");
-    let descent = Descent::open(&mut run, fresh, |_, fresh| {
-        let mut first = weights::collect(&fresh, "model");
-        for (name, values) in &mut first {
-            match trained.get(name) {
-                Some(known) if known.shape == values.shape => *values = known.clone(),
-                _ => {}
-            }
-        }
-        Ok(weights::assign(fresh, "model", &first)?)
-    })?;
-    let (count, even_share) = (config.batch, config.even_share);
+    let descent = Descent::open(&mut run, fresh, |_, fresh| descent::taking(fresh, &trained))?;
+    let count = config.batch;
     let batches = corpus.stream(descent.step..config.run.steps, move |corpus, step| {
-        corpus.layouts(step, count, even_share)
+        corpus.layouts(step, count)
     });
     let course = DirectorCourse {
         config,

@@ -35,6 +35,17 @@ pub enum Error {
         /// Its value.
         loss: f32,
     },
+    /// The judges learned from another pack.
+    #[error(
+        "the judges tell {known} subjects apart, and the pack holds {got}: use the pack that they were trained on, or train judges \
+         on this one (`kinora train classifier`)"
+    )]
+    OtherSubjects {
+        /// Of the judges.
+        known: usize,
+        /// Of the pack.
+        got: usize,
+    },
     /// A model file.
     #[error(transparent)]
     Model(#[from] kinora_models::Error),

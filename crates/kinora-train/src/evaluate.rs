@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use burn::tensor::Device;
 use kinora_data::{
-    Aspect, Background, Camera, Fact, Labels, Motion, Pack, SceneSpec, Split, captions,
+    Aspect, Background, Camera, Fact, Labels, Motion, Pack, SceneSpec, Split, Style, TimeOfDay,
+    Weather, captions,
 };
 use kinora_models::VideoModel;
 use kinora_models::mini::Mini;
@@ -59,7 +60,15 @@ pub const EVERYDAY_PROMPTS: [&str; 16] = [
 /// Frames of each prompt on the sheet.
 const SHEET_FRAMES: usize = 5;
 /// All facts that there are judges for.
-const JUDGED_FACTS: [Fact; 4] = [Fact::Subject, Fact::Background, Fact::Motion, Fact::Camera];
+const JUDGED_FACTS: [Fact; 7] = [
+    Fact::Subject,
+    Fact::Background,
+    Fact::Motion,
+    Fact::Camera,
+    Fact::Time,
+    Fact::Weather,
+    Fact::Style,
+];
 
 /// What to evaluate and how.
 #[derive(Debug, Clone)]
@@ -146,11 +155,12 @@ pub fn evaluate(
         seed,
         steps,
         guidance,
+        guidance_above,
         shift,
         ..
     } = options.sampling;
     let config = &options.model.config().autoencoder;
-    options.judges.accept(config)?;
+    options.judges.accept(config, options.pack.len())?;
     std::fs::create_dir_all(options.out).map_err(|source| Error::Io {
         path: options.out.to_owned(),
         source,
@@ -205,6 +215,7 @@ pub fn evaluate(
             size: wide(),
             steps,
             guidance,
+            guidance_above,
             shift,
             seed,
         },
@@ -353,6 +364,9 @@ fn seen(predictions: &Predictions, pack: &Pack) -> Seen {
             background: Background::ALL[predictions.background[0]],
             motion: Motion::ALL[predictions.motion[0]],
             camera: Camera::ALL[predictions.camera[0]],
+            time: TimeOfDay::ALL[predictions.time[0]],
+            weather: Weather::ALL[predictions.weather[0]],
+            style: Style::ALL[predictions.style[0]],
         },
         subject_top_5: predictions.subject_top_5[0].iter().map(name).collect(),
     }
@@ -364,6 +378,9 @@ fn facts(labels: &Labels, pack: &Pack) -> Facts {
         background: Background::ALL[labels.background],
         motion: Motion::ALL[labels.motion],
         camera: Camera::ALL[labels.camera],
+        time: TimeOfDay::ALL[labels.time],
+        weather: Weather::ALL[labels.weather],
+        style: Style::ALL[labels.style],
     }
 }
 

@@ -8,13 +8,14 @@ use std::sync::atomic::AtomicBool;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use kinora_data::{Pack, Split};
+use kinora_models::VideoModel;
 use kinora_models::mini::autoencoder::Autoencoder;
 use kinora_models::mini::backdrops::Backdrops;
 use kinora_models::mini::lexicon::Lexicon;
 use kinora_models::mini::text::{TextEncoder, Tokens};
 use kinora_models::mini::transformer::Transformer;
 use kinora_models::mini::{Director, Mini, MiniConfig, MiniNetworks, MiniParts, plate_condition};
-use kinora_models::{VideoModel, weights};
+use kinora_models::weights::{self, TensorMap, Values};
 use kinora_pipeline::{Generation, Sampling, generate};
 use kinora_sampling::{GuidanceKind, shift};
 use rand::Rng;
@@ -22,12 +23,16 @@ use rand_chacha::ChaCha8Rng;
 use tokenizers::Tokenizer;
 
 use crate::corpus::{ClipBatch, Corpus, FRAMES_PER_SECOND, Shape};
-use crate::descent::{Course, Descent, Slope};
+use crate::descent::{self, Course, Descent, Slope};
 use crate::flow::{Flow, clock, gaussian};
 use crate::given::Shares;
 use crate::run::Run;
 use crate::tokenizer::tokenize_clipped;
 use crate::{Error, TransformerRun, autoencoder, lexicon, places, tokenizer};
+
+/// By how much the noise levels near to noise are shifted: half of them are above 0.99. A look is the same in all of a window's
+/// tokens, so together they show it through less noise than that, and only above are the words needed.
+const NEAR_NOISE: f32 = 100.0;
 
 /// Prompts of the sample sheets.
 const SAMPLE_PROMPTS: [&str; 8] = [
@@ -47,29 +52,6 @@ const SAMPLE_FRAMES: usize = 17;
 struct Trained {
     text: TextEncoder,
     transformer: Transformer,
-}
-
-impl Trained {
-    /// With the weights of a model that was trained before, of each network that has the same sizes there.
-    fn after(
-        self,
-        (from, sizes): (&MiniNetworks, &MiniConfig),
-        config: &MiniConfig,
-    ) -> Result<Self, kinora_models::Error> {
-        fn taken<M: Module>(fresh: M, from: &M, is_alike: bool) -> Result<M, kinora_models::Error> {
-            match is_alike {
-                true => weights::assign(fresh, "model", &weights::collect(from, "model")),
-                false => Ok(fresh),
-            }
-        }
-        // The other one reads what the text encoder writes.
-        let text = sizes.text == config.text;
-        let transformer = text && sizes.transformer == config.transformer;
-        Ok(Self {
-            text: taken(self.text, &from.text, text)?,
-            transformer: taken(self.transformer, &from.transformer, transformer)?,
-        })
-    }
 }
 
 /// What stays as it is during the run.
@@ -143,6 +125,7 @@ pub fn train(
             remixed: config.remix_share,
         },
     );
+    let corpus = corpus.with_even_share(config.even_share);
 
     device.seed(config.run.seed);
     let training_device = device.clone().autodiff();
@@ -151,7 +134,12 @@ pub fn train(
         transformer: MiniNetworks::transformer(&fixed.config, &training_device),
     };
     let descent = Descent::open(&mut run, fresh, |_, fresh| match &from {
-        Some(from) => Ok(fresh.after((from.networks(), from.config()), &fixed.config)?),
+        Some(from) => {
+            let channels = [from.config(), &fixed.config].map(|it| it.autoencoder.latent_channels);
+            let mut trained = weights::collect(from.networks(), "model");
+            grow(&mut trained, channels);
+            descent::taking(fresh, &trained)
+        }
         None => Ok(fresh),
     })?;
 
@@ -184,6 +172,45 @@ pub fn train(
     };
     descent.follow(&course, &mut run, &config.optimizer, &batches, stop)?;
     Ok(())
+}
+
+/// Makes room for further latent channels in the layers that know them: nothing comes of what goes in there, and nothing comes out, until
+/// it is learned.
+fn grow(tensors: &mut TensorMap, [old, new]: [usize; 2]) {
+    if new <= old {
+        return;
+    }
+    let zeros = |shape: Vec<usize>| Values {
+        data: vec![0.0; shape.iter().product()],
+        shape,
+    };
+    if let Some(embed) = tensors.get_mut("model.transformer.embed.weight")
+        && let &[inputs, width] = embed.shape.as_slice()
+    {
+        // Latents, then those of the plate, then what covers it.
+        let mut rows = zeros(vec![inputs + 2 * (new - old), width]);
+        let covers = inputs.saturating_sub(2 * old);
+        for (from, to, count) in [(0, 0, old), (old, new, old), (2 * old, 2 * new, covers)] {
+            rows.data[to * width..(to + count) * width]
+                .copy_from_slice(&embed.data[from * width..(from + count) * width]);
+        }
+        *embed = rows;
+    }
+    for name in ["model.transformer.out.weight", "model.transformer.out.bias"] {
+        let Some(out) = tensors.get_mut(name) else {
+            continue;
+        };
+        let mut shape = out.shape.clone();
+        if let Some(channels) = shape.last_mut() {
+            *channels = new;
+        }
+        let mut grown = zeros(shape);
+        let rows = grown.data.chunks_exact_mut(new);
+        for (to, from) in rows.zip(out.data.chunks_exact(old)) {
+            to[..old].copy_from_slice(from);
+        }
+        *out = grown;
+    }
 }
 
 struct TransformerCourse<'a> {
@@ -274,6 +301,7 @@ fn export(
                 steps: 16,
                 guidance: model.description().defaults.guidance,
                 guidance_kind: GuidanceKind::Cfg,
+                guidance_above: model.description().defaults.guidance_above,
                 step_cache: None,
                 shift: config.shift,
             },
@@ -321,12 +349,9 @@ impl Example {
         let mut sigmas = Vec::with_capacity(clips * frames);
         for (&first, known) in batch.first_latent_frames.iter().zip(&staging.known) {
             let window = (frames, first > 0);
-            sigmas.extend(draw_sigmas(
-                &mut rng,
-                window,
-                known.as_deref(),
-                config.shift,
-            ));
+            let is_near = rng.random::<f32>() < config.near_noise_share;
+            let spread = if is_near { NEAR_NOISE } else { config.shift };
+            sigmas.extend(draw_sigmas(&mut rng, window, known.as_deref(), spread));
         }
         let mut captions = Vec::with_capacity(clips);
         let mut plates_shown = Vec::with_capacity(clips);
@@ -430,6 +455,29 @@ fn draw_known(rng: &mut ChaCha8Rng, frames: usize, continues: bool) -> Vec<bool>
 mod tests {
     use super::*;
     use rand::SeedableRng;
+
+    #[test]
+    fn what_was_learned_of_the_first_channels_stays() {
+        let values = |shape: &[usize]| Values {
+            shape: shape.to_vec(),
+            data: (1..=shape.iter().product::<usize>())
+                .map(|i| i as f32)
+                .collect(),
+        };
+        let mut tensors = TensorMap::new();
+        // Two channels of the latents, two of the plate and one that covers it.
+        tensors.insert("model.transformer.embed.weight".into(), values(&[5, 1]));
+        tensors.insert("model.transformer.out.weight".into(), values(&[2, 2]));
+        tensors.insert("model.transformer.out.bias".into(), values(&[2]));
+        let same = tensors.clone();
+        grow(&mut tensors, [2, 2]);
+        assert!(tensors == same);
+        grow(&mut tensors, [2, 3]);
+        let data = |name: &str| tensors[&format!("model.transformer.{name}")].data.clone();
+        assert_eq!(data("embed.weight"), [1.0, 2.0, 0.0, 3.0, 4.0, 0.0, 5.0]);
+        assert_eq!(data("out.weight"), [1.0, 2.0, 0.0, 3.0, 4.0, 0.0]);
+        assert_eq!(data("out.bias"), [1.0, 2.0, 0.0]);
+    }
 
     #[test]
     fn every_kind_of_known_frame_is_drawn_and_something_is_left() {

@@ -32,6 +32,7 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
     let model = weights::load_mini(&args.model, &device)?;
     let judges = classifier::load(&args.judges, &device)?;
     let pack = Arc::new(Pack::open(&args.pack)?);
+    let defaults = &model.description().defaults;
     let options = EvaluateOptions {
         model: &model,
         judges: &judges,
@@ -42,13 +43,14 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
         drift_secs: args.drift_seconds,
         prompts: &EVERYDAY_PROMPTS,
         sampling: Sampling {
-            sampler: model.description().defaults.sampler,
+            sampler: defaults.sampler,
             seed: args.seed,
-            steps: args.steps,
-            guidance: args.guidance,
+            steps: args.steps.unwrap_or(defaults.steps),
+            guidance: args.guidance.unwrap_or(defaults.guidance),
             guidance_kind: GuidanceKind::Cfg,
+            guidance_above: args.guidance_above.unwrap_or(defaults.guidance_above),
             step_cache: None,
-            shift: args.shift,
+            shift: args.shift.unwrap_or(defaults.shift),
         },
         out: &args.out,
     };

@@ -32,6 +32,8 @@ const LEXICON_TENSOR: &str = "lexicon.pictures";
 const BACKDROP_TENSORS: &str = "backdrops.";
 /// Shift of the noise levels at which the family is sampled best.
 const SHIFT: f32 = 4.0;
+/// Noise level below which nothing guides where nothing is said.
+const GUIDANCE_ABOVE: f32 = 0.0;
 /// Steps where nothing is said. The subjects and the place are shown to the network: eight of a second-order solver look like twenty-four
 /// of Euler's.
 const STEPS: usize = 10;
@@ -64,6 +66,7 @@ fn defaults(frames_per_second: usize) -> Defaults {
         sampler: Sampler::DpmPlusPlus,
         steps: STEPS,
         guidance: 2.5,
+        guidance_above: GUIDANCE_ABOVE,
         shift: SHIFT,
         negative: String::new(),
         size: [1280, 720],

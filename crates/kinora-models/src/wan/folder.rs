@@ -292,6 +292,7 @@ impl Folder {
             sampler: self.usage.sampler,
             steps: usage::steps(&self.conditioning),
             guidance: usage::guidance(&self.conditioning, has_second),
+            guidance_above: 0.0,
             shift: self.usage.shift,
             negative: NEGATIVE.into(),
             size: match self.is_ti2v() {

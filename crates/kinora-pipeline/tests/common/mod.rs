@@ -52,6 +52,7 @@ impl Straight {
                     sampler: Sampler::Euler,
                     steps: 6,
                     guidance: 1.0,
+                    guidance_above: 0.0,
                     shift: 2.0,
                     negative: String::new(),
                     size: [32, 16],

@@ -16,6 +16,9 @@ pub(super) struct Shares {
     pub(super) background: f32,
     pub(super) motion: f32,
     pub(super) camera: f32,
+    pub(super) time: f32,
+    pub(super) weather: f32,
+    pub(super) style: f32,
 }
 
 /// Judges batches of held-out scenes.
@@ -44,6 +47,9 @@ pub(super) fn held_out_shares(
             );
             add(&mut shares.motion, seen.motion[i] == labels.motion);
             add(&mut shares.camera, seen.camera[i] == labels.camera);
+            add(&mut shares.time, seen.time[i] == labels.time);
+            add(&mut shares.weather, seen.weather[i] == labels.weather);
+            add(&mut shares.style, seen.style[i] == labels.style);
         }
     }
     shares
@@ -53,12 +59,15 @@ pub(super) fn held_out_shares(
 pub(super) fn report(run: &mut Run, step: u32, shares: Shares, clips: usize) -> Result<(), Error> {
     run.say(&format!(
         "step {step}: held-out subject {:.1} % (top 5 {:.1} %), background {:.1} %, motion {:.1} %, \
-         camera {:.1} %",
+         camera {:.1} %, time {:.1} %, weather {:.1} %, style {:.1} %",
         shares.subject * 100.0,
         shares.subject_top_5 * 100.0,
         shares.background * 100.0,
         shares.motion * 100.0,
         shares.camera * 100.0,
+        shares.time * 100.0,
+        shares.weather * 100.0,
+        shares.style * 100.0,
     ));
     run.log(&json!({
         "step": step,
@@ -68,5 +77,8 @@ pub(super) fn report(run: &mut Run, step: u32, shares: Shares, clips: usize) -> 
         "held_out_background": shares.background,
         "held_out_motion": shares.motion,
         "held_out_camera": shares.camera,
+        "held_out_time": shares.time,
+        "held_out_weather": shares.weather,
+        "held_out_style": shares.style,
     }))
 }

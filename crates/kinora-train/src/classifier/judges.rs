@@ -1,24 +1,30 @@
 //! Trained judges and what they say.
 
-use burn::tensor::Tensor;
+use std::collections::HashMap;
+
+use burn::tensor::{Device, Tensor};
 use kinora_models::layers::Linear;
 use kinora_models::mini::config::AutoencoderConfig;
-use kinora_models::weights::floats;
+use kinora_models::weights::{self, Storage, floats};
 
-use super::network::Network;
+use super::code::linear_of;
+use super::network::{JudgesConfig, Network};
 use crate::Error;
 
 /// Guesses at the subject that are kept.
 const TOP: usize = 5;
 
-/// Judges of subject, background, motion and camera. They carry the linear code that they learned
+/// Judges of what a clip shows. They carry the linear code that they learned
 /// from, so that they judge any model's pixels alike.
 #[derive(Debug, Clone)]
 pub struct Judges {
     pub(super) code: Linear,
     pub(super) network: Network,
-    pub(super) latent_frames: usize,
+    pub(super) sizes: JudgesConfig,
 }
+
+/// The one entry of the file's metadata.
+const METADATA: &str = "kinora-judges";
 
 /// What the judges see in each clip of a batch.
 #[derive(Debug, Clone)]
@@ -33,22 +39,78 @@ pub struct Predictions {
     pub motion: Vec<usize>,
     /// Index in [`kinora_data::Camera::ALL`].
     pub camera: Vec<usize>,
+    /// Index in [`kinora_data::TimeOfDay::ALL`].
+    pub time: Vec<usize>,
+    /// Index in [`kinora_data::Weather::ALL`].
+    pub weather: Vec<usize>,
+    /// Index in [`kinora_data::Style::ALL`].
+    pub style: Vec<usize>,
     /// Pooled features, `[batch, width]`.
     pub features: Tensor<2>,
 }
 
 impl Judges {
-    /// Latent frames of the clips that the judges learned from.
-    pub fn latent_frames(&self) -> usize {
-        self.latent_frames
-    }
-
-    /// Whether the judges can read patches of this autoencoder's size.
+    /// Reads a file of judges from memory.
     ///
     /// # Errors
     ///
-    /// Patches of another size.
-    pub fn accept(&self, config: &AutoencoderConfig) -> Result<(), Error> {
+    /// A damaged file, or one of something else.
+    pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self, Error> {
+        let format = |reason: String| Error::Model(kinora_models::Error::Format(reason));
+        let (tensors, metadata) = weights::from_bytes(bytes)?;
+        let sizes: JudgesConfig = metadata
+            .get(METADATA)
+            .ok_or_else(|| format(format!("it has no '{METADATA}' entry: it holds no judges")))
+            .and_then(|sizes| {
+                serde_json::from_str(sizes)
+                    .map_err(|error| format(format!("entry '{METADATA}': {error}")))
+            })?;
+        if sizes.heads == 0 || !sizes.width.is_multiple_of(sizes.heads) || sizes.latent_frames == 0
+        {
+            return Err(format(format!("its sizes fit no network: {sizes:?}")));
+        }
+        let code = linear_of(&tensors, "code", device)?;
+        let subjects = linear_of(&tensors, "model.subject", device)?.weight.dims()[1];
+        let fresh = Network::new(sizes, code.weight.dims()[1], subjects, device);
+        Ok(Self {
+            network: weights::assign(fresh, "model", &tensors)?,
+            code,
+            sizes,
+        })
+    }
+
+    /// Their file, in bfloat16. The same judges give the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`kinora_models::Error::Format`] where it cannot be serialised.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        let mut tensors = weights::collect(&self.code, "code");
+        tensors.extend(weights::collect(&self.network, "model"));
+        let sizes = serde_json::to_string(&self.sizes)
+            .map_err(|error| kinora_models::Error::Format(error.to_string()))?;
+        let metadata = HashMap::from([(METADATA.to_owned(), sizes)]);
+        Ok(weights::to_bytes(&tensors, metadata, |_| Storage::Bf16)?)
+    }
+
+    /// Latent frames of the clips that the judges learned from.
+    pub fn latent_frames(&self) -> usize {
+        self.sizes.latent_frames
+    }
+
+    /// Whether the judges can read patches of this autoencoder's size, and learned from a pack of so many subjects.
+    ///
+    /// # Errors
+    ///
+    /// Patches of another size, or more or fewer subjects.
+    pub fn accept(&self, config: &AutoencoderConfig, subjects: usize) -> Result<(), Error> {
+        let known = self.network.subjects();
+        if known != subjects {
+            return Err(Error::OtherSubjects {
+                known,
+                got: subjects,
+            });
+        }
         let [required, channels] = self.code.weight.dims();
         if config.patch_values() == required {
             return Ok(());
@@ -81,6 +143,9 @@ impl Judges {
             background: best(verdict.background),
             motion: best(verdict.motion),
             camera: best(verdict.camera),
+            time: best(verdict.time),
+            weather: best(verdict.weather),
+            style: best(verdict.style),
             features: verdict.features,
         }
     }

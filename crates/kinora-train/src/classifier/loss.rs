@@ -21,7 +21,10 @@ pub(super) fn loss(
         cross_entropy(scores, &classes, smoothing, device)
     };
     let still = entropy(verdict.subject, SUBJECT_SMOOTHING, |labels| labels.subject)
-        + entropy(verdict.background, 0.0, |labels| labels.background);
+        + entropy(verdict.background, 0.0, |labels| labels.background)
+        + entropy(verdict.time, 0.0, |labels| labels.time)
+        + entropy(verdict.weather, 0.0, |labels| labels.weather)
+        + entropy(verdict.style, 0.0, |labels| labels.style);
     if !moving {
         return still;
     }

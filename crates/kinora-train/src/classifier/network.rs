@@ -3,9 +3,10 @@
 use burn::module::Module;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
-use kinora_data::{Background, Camera, Motion};
+use kinora_data::{Background, Camera, Motion, Style, TimeOfDay, Weather};
 use kinora_kernels::Rotary;
 use kinora_models::layers::{LayerNorm, Linear, Mlp, SelfAttention, fourier_features, rotary_3d};
+use serde::{Deserialize, Serialize};
 
 const ROTARY_THETA: f32 = 100.0;
 const POSITION_OCTAVES: usize = 4;
@@ -15,19 +16,18 @@ const MLP_RATIO: usize = 4;
 /// Initial gain of what a block adds.
 const RESIDUAL_GAIN: f64 = 0.5;
 
-/// Sizes of the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sizes {
-    /// Channels of a latent token.
-    pub(super) latent_channels: usize,
-    /// Subjects to tell apart.
-    pub(super) subjects: usize,
+/// Sizes of the judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JudgesConfig {
     /// Channels.
-    pub(super) width: usize,
+    pub width: usize,
     /// Blocks.
-    pub(super) depth: usize,
-    /// Attention heads, and places that the subject's head looks at.
-    pub(super) heads: usize,
+    pub depth: usize,
+    /// Attention heads, and places that the heads for subject and motion look at; a divisor of the width.
+    pub heads: usize,
+    /// Latent frames of the clips that they see.
+    pub latent_frames: usize,
 }
 
 /// Scores of each class, before softmax, and what they were read from.
@@ -41,6 +41,12 @@ pub(super) struct Verdict {
     pub(super) motion: Tensor<2>,
     /// `[batch, cameras]`
     pub(super) camera: Tensor<2>,
+    /// `[batch, times]`
+    pub(super) time: Tensor<2>,
+    /// `[batch, weathers]`
+    pub(super) weather: Tensor<2>,
+    /// `[batch, styles]`
+    pub(super) style: Tensor<2>,
     /// `[batch, width]`
     pub(super) features: Tensor<2>,
 }
@@ -54,7 +60,7 @@ struct Block {
 }
 
 impl Block {
-    fn new(sizes: &Sizes, device: &Device) -> Self {
+    fn new(sizes: JudgesConfig, device: &Device) -> Self {
         let width = sizes.width;
         Self {
             attention_norm: LayerNorm::new(width, device),
@@ -87,18 +93,26 @@ pub(super) struct Network {
     background: Linear,
     motion: Linear,
     camera: Linear,
+    time: Linear,
+    weather: Linear,
+    style: Linear,
     heads: usize,
 }
 
 impl Network {
-    /// A fresh network. `sizes.width` must be a multiple of `sizes.heads`.
-    pub(super) fn new(sizes: &Sizes, device: &Device) -> Self {
+    /// A fresh network for tokens of `latent_channels`, that tells `subjects` apart.
+    pub(super) fn new(
+        sizes: JudgesConfig,
+        latent_channels: usize,
+        subjects: usize,
+        device: &Device,
+    ) -> Self {
         let width = sizes.width;
         let looks = sizes.heads;
         // Scores start small: at first every class is as likely as any other.
         let head = |channels, classes| Linear::new(channels, classes, 0.1, device);
         Self {
-            embed: Linear::new(sizes.latent_channels, width, 1.0, device),
+            embed: Linear::new(latent_channels, width, 1.0, device),
             embed_position: Linear::new(3 * 2 * POSITION_OCTAVES, width, 0.5, device),
             blocks: (0..sizes.depth)
                 .map(|_| Block::new(sizes, device))
@@ -107,12 +121,20 @@ impl Network {
             pool_norm: LayerNorm::new(width, device),
             look: Linear::new(width, looks, 1.0, device),
             look_norm: LayerNorm::new(looks * width, device),
-            subject: head((1 + looks) * width, sizes.subjects),
+            subject: head((1 + looks) * width, subjects),
             background: head(width, Background::ALL.len()),
-            motion: head(width, Motion::ALL.len()),
+            motion: head((1 + looks) * width, Motion::ALL.len()),
             camera: head(width, Camera::ALL.len()),
+            time: head(width, TimeOfDay::ALL.len()),
+            weather: head(width, Weather::ALL.len()),
+            style: head(width, Style::ALL.len()),
             heads: sizes.heads,
         }
+    }
+
+    /// Subjects that it tells apart.
+    pub(super) fn subjects(&self) -> usize {
+        self.subject.weight.dims()[1]
     }
 
     /// Multiply-adds of the linear layers for one latent token.
@@ -149,10 +171,13 @@ impl Network {
         let looked = self.look_norm.forward(looked);
         let evidence = Tensor::cat(vec![features.clone(), looked], 1);
         Verdict {
-            subject: self.subject.forward(evidence),
+            subject: self.subject.forward(evidence.clone()),
             background: self.background.forward(features.clone()),
-            motion: self.motion.forward(features.clone()),
+            motion: self.motion.forward(evidence),
             camera: self.camera.forward(features.clone()),
+            time: self.time.forward(features.clone()),
+            weather: self.weather.forward(features.clone()),
+            style: self.style.forward(features.clone()),
             features,
         }
     }

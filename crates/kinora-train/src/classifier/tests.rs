@@ -58,11 +58,15 @@ fn tiny_run(steps: u32) -> ClassifierRun {
             ema_decay: 0.9,
             ..OptimizerConfig::default()
         },
-        width: 48,
-        depth: 1,
-        heads: 3,
-        latent_frames: 2,
+        network: JudgesConfig {
+            width: 48,
+            depth: 1,
+            heads: 3,
+            latent_frames: 2,
+        },
+        from: None,
         batch: 8,
+        even_share: 0.5,
     }
 }
 
@@ -92,15 +96,27 @@ fn judges_learn_and_are_the_same_after_loading() {
     assert!(shares.background > 0.15, "{shares:?}");
     assert!(shares.subject_top_5 >= shares.subject, "{shares:?}");
 
+    let bytes = judges.to_bytes().unwrap();
+    assert_eq!(std::fs::read(folder.0.join(MODEL)).unwrap(), bytes);
     let loaded = load(&folder.0, &device).unwrap();
+    assert_eq!(loaded.to_bytes().unwrap(), bytes);
+    assert_eq!(loaded.latent_frames(), judges.latent_frames());
     let patches = corpus
         .held_out()
         .batch(0, clips(&tiny_run(60)))
         .patches(&device);
     let (ours, theirs) = (judges.predict(patches.clone()), loaded.predict(patches));
-    assert_eq!(floats(ours.features), floats(theirs.features));
-    assert_eq!(ours.subject_top_5, theirs.subject_top_5);
-    assert_eq!(ours.motion, theirs.motion);
+    // They are stored in bfloat16.
+    let (ours, theirs) = (floats(ours.features), floats(theirs.features));
+    let error: f32 = ours.iter().zip(&theirs).map(|(a, b)| (a - b).powi(2)).sum();
+    let size: f32 = ours.iter().map(|a| a * a).sum();
+    assert!(error < 1e-3 * size, "{error} of {size}");
+
+    let file = judges.accept(&tiny_autoencoder(), corpus.pack().len() + 1);
+    assert!(matches!(file, Err(Error::OtherSubjects { .. })));
+    for damaged in [&bytes[..bytes.len() / 2], b"{}"] {
+        assert!(Judges::from_bytes(damaged, &device).is_err());
+    }
 }
 
 #[test]
@@ -135,12 +151,17 @@ fn a_stopped_run_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_folder_without_checkpoint_says_what_to_do() {
+fn a_folder_without_judges_and_another_file_are_refused() {
     let _turn = alone();
     let device = Device::flex();
     let folder = Folder::new("empty");
-    let config = tiny_run(1);
-    Run::open(&folder.0, &config.run, &config).unwrap();
+    std::fs::create_dir_all(&folder.0).unwrap();
     let error = load(&folder.0, &device).unwrap_err().to_string();
-    assert!(error.contains("train the classifier first"), "{error}");
+    assert!(error.contains(MODEL), "{error}");
+    let network = Autoencoder::new(&tiny_autoencoder(), &device);
+    let other = weights::collect(&network, "model");
+    let other = weights::to_bytes(&other, Default::default(), |_| weights::Storage::Bf16);
+    std::fs::write(folder.0.join(MODEL), other.unwrap()).unwrap();
+    let error = load(&folder.0, &device).unwrap_err().to_string();
+    assert!(error.contains("it holds no judges"), "{error}");
 }

@@ -26,6 +26,7 @@ impl EvaluateReport {
             size: [width, height],
             steps,
             guidance,
+            guidance_above,
             shift,
             seed,
         } = self.settings;
@@ -34,7 +35,7 @@ impl EvaluateReport {
              - weights: `{}`\n\
              - machine: {}\n\
              - {clips} judged clips of {frames} frames at {width}×{height}, {steps} steps, guidance \
-             {guidance}, shift {shift}, seed {seed}; {:.2} s each\n\n",
+             {guidance} above {guidance_above}, shift {shift}, seed {seed}; {:.2} s each\n\n",
             self.model,
             if self.model_hash.is_empty() {
                 "not from a file"
@@ -60,15 +61,21 @@ impl EvaluateReport {
                     background,
                     motion,
                     camera,
+                    time,
+                    weather,
+                    style,
                 } = &seen.facts;
                 page += &format!(
-                    "| {} | {} | {}, {}, {}, {} |\n",
+                    "| {} | {} | {}, {}, {}, {}, {}, {}, {} |\n",
                     row + 1,
                     cell(prompt),
                     cell(subject),
                     background.name(),
                     motion.name(),
                     camera.name(),
+                    time.name(),
+                    weather.name(),
+                    style.name(),
                 );
             }
         }
@@ -77,8 +84,8 @@ impl EvaluateReport {
                 "\n## Judged clips\n\nIn rows of {JUDGED_COLUMNS}, the middle frame of each.\n\n\
                  ![Judged clips]({JUDGED_SHEET})\n\n"
             );
-            page += "| clip | prompt | subject | background | motion | camera |\n";
-            page += "| --- | --- | --- | --- | --- | --- |\n";
+            page += "| clip | prompt | subject | background | motion | camera | time | weather | style |\n";
+            page += "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
             for (index, clip) in self.clips.iter().enumerate() {
                 page += &clip.row(index + 1);
             }
@@ -182,6 +189,14 @@ impl EvaluateReport {
                 percent(&real.camera),
                 none(),
             ),
+            ("time", percent(&made.time), percent(&real.time), none()),
+            (
+                "weather",
+                percent(&made.weather),
+                percent(&real.weather),
+                none(),
+            ),
+            ("style", percent(&made.style), percent(&real.style), none()),
             (
                 "feature distance",
                 distance(self.feature_distance),
@@ -220,7 +235,7 @@ impl JudgedClip {
         };
         let (wanted, seen) = (&self.wanted, &self.seen.facts);
         format!(
-            "| {number} | {} | {} | {} | {} | {} |\n",
+            "| {number} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
             cell(&self.prompt),
             mark(Fact::Subject, &wanted.subject, &seen.subject),
             mark(
@@ -230,6 +245,9 @@ impl JudgedClip {
             ),
             mark(Fact::Motion, wanted.motion.name(), seen.motion.name()),
             mark(Fact::Camera, wanted.camera.name(), seen.camera.name()),
+            mark(Fact::Time, wanted.time.name(), seen.time.name()),
+            mark(Fact::Weather, wanted.weather.name(), seen.weather.name()),
+            mark(Fact::Style, wanted.style.name(), seen.style.name()),
         )
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use kinora_data::{Background, Camera, Fact, Motion};
+use kinora_data::{Background, Camera, Fact, Motion, Style, TimeOfDay, Weather};
 use kinora_models::weights;
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +61,9 @@ pub struct Settings {
     pub steps: usize,
     /// Strength of classifier-free guidance.
     pub guidance: f32,
+    /// Noise level below which nothing guided.
+    #[serde(default)]
+    pub guidance_above: f32,
     /// Shift of the noise levels.
     pub shift: f32,
     /// Seed of the scenes and of the first clip; each further clip has the next one.
@@ -111,6 +114,15 @@ pub struct Accuracies {
     pub motion: Accuracy,
     /// What the camera does.
     pub camera: Accuracy,
+    /// When.
+    #[serde(default)]
+    pub time: Accuracy,
+    /// In which weather.
+    #[serde(default)]
+    pub weather: Accuracy,
+    /// In which style.
+    #[serde(default)]
+    pub style: Accuracy,
 }
 
 impl Accuracies {
@@ -132,6 +144,15 @@ impl Accuracies {
         if told.contains(&Fact::Camera) {
             self.camera.count(seen.facts.camera == wanted.camera);
         }
+        if told.contains(&Fact::Time) {
+            self.time.count(seen.facts.time == wanted.time);
+        }
+        if told.contains(&Fact::Weather) {
+            self.weather.count(seen.facts.weather == wanted.weather);
+        }
+        if told.contains(&Fact::Style) {
+            self.style.count(seen.facts.style == wanted.style);
+        }
     }
 }
 
@@ -146,6 +167,12 @@ pub struct Facts {
     pub motion: Motion,
     /// What the camera does.
     pub camera: Camera,
+    /// When.
+    pub time: TimeOfDay,
+    /// In which weather.
+    pub weather: Weather,
+    /// In which style.
+    pub style: Style,
 }
 
 /// What the judges see in a clip.

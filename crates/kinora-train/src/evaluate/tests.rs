@@ -64,6 +64,7 @@ fn a_report_holds_every_figure_and_survives_json() {
             steps: 1,
             guidance: 1.0,
             guidance_kind: kinora_sampling::GuidanceKind::Cfg,
+            guidance_above: 0.0,
             step_cache: None,
             shift: 1.0,
         },
@@ -91,6 +92,7 @@ fn a_report_holds_every_figure_and_survives_json() {
     };
     assert_eq!(report.generated.background.of, told(Fact::Background));
     assert_eq!(report.generated.camera.of, told(Fact::Camera));
+    assert_eq!(report.generated.style.of, told(Fact::Style));
     assert!(report.feature_distance.unwrap() > 0.0 && report.feature_distance_floor.unwrap() > 0.0);
 
     let names: Vec<GivenTask> = report.tasks.iter().map(|quality| quality.task).collect();
@@ -151,6 +153,9 @@ fn only_told_facts_are_counted() {
         background: Background::Beach,
         motion: Motion::Stand,
         camera: Camera::Static,
+        time: TimeOfDay::Day,
+        weather: Weather::Fog,
+        style: Style::Natural,
     };
     let seen = Seen {
         facts: Facts {

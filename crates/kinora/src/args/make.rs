@@ -11,9 +11,6 @@ use crate::device::DeviceChoice;
 use crate::generate::{Enhancer, Service, values, words};
 use crate::weights::ModelSource;
 
-/// Shift of the noise levels at which the mini family is evaluated.
-pub(super) const SHIFT: f32 = 4.0;
-
 /// Shared by `generate`, `extend`, `fill` and their like.
 #[derive(Debug, Args)]
 pub(crate) struct MakeArgs {
@@ -69,7 +66,7 @@ pub(crate) struct MakeArgs {
     #[arg(help_heading = "Sampling", long, value_name = "NAME")]
     pub(crate) sampler: Option<Sampler>,
     /// Steps of the sampler, 1 to 200; more take longer and look better, up to a point [default: the
-    /// model's, 24 for kinora-mini]
+    /// model's, 10 for kinora-mini]
     #[arg(help_heading = "Sampling", long, value_name = "N", value_parser = values::steps)]
     pub(crate) steps: Option<usize>,
     /// How closely to follow the prompt, 0 to 30; 1 is no guidance [default: the model's]
@@ -84,6 +81,10 @@ pub(crate) struct MakeArgs {
         default_value = "cfg"
     )]
     pub(crate) guidance_kind: GuidanceKind,
+    /// Guide only above this noise level, 0 to 1: below it the words are heard already, and a step costs
+    /// half [default: the model's]
+    #[arg(help_heading = "Sampling", long, value_name = "LEVEL", value_parser = values::guidance_above)]
+    pub(crate) guidance_above: Option<f32>,
     /// Leave out steps whose timestep has hardly changed since the network was last asked, by this much
     /// of it in all (models of Wan): 0 leaves out none, 0.1 to 0.3 a part of them, at a loss.
     #[arg(help_heading = "Sampling", long, value_name = "X", value_parser = values::step_cache)]

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::make::SHIFT;
 use crate::device::DeviceChoice;
 use crate::generate::values;
 use crate::weights::ModelSource;
@@ -60,7 +59,7 @@ pub(crate) struct TrainArgs {
 
 const EVALUATE_EXAMPLES: &str = "\
 EXAMPLES:
-  kinora evaluate --judges runs/classifier --pack data/emoji.pack --out evaluation
+  kinora evaluate --judges models/kinora-judges/model.safetensors --pack data/emoji.pack --out evaluation
   kinora evaluate --model runs/transformer/model.safetensors --judges runs/classifier \\
       --pack data/emoji.pack --clips 200 --out evaluation --json";
 
@@ -68,8 +67,8 @@ EXAMPLES:
 #[derive(Debug, Args)]
 #[command(after_help = EVALUATE_EXAMPLES)]
 pub(crate) struct EvaluateArgs {
-    /// Run folder of the judges, see `kinora train classifier`.
-    #[arg(long, value_name = "FOLDER")]
+    /// The judges: their file, or the folder of their run (`kinora train classifier`).
+    #[arg(long, value_name = "FILE|FOLDER")]
     pub(crate) judges: PathBuf,
     /// The pack that model and judges were trained on.
     #[arg(long, value_name = "FILE")]
@@ -92,15 +91,18 @@ pub(crate) struct EvaluateArgs {
     /// Seed of the first clip; the next ones follow.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Steps of the sampler, 1 to 200.
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = values::steps)]
-    pub(crate) steps: usize,
+    /// Steps of the sampler, 1 to 200 [default: the model's, as for all that follows]
+    #[arg(long, value_name = "N", value_parser = values::steps)]
+    pub(crate) steps: Option<usize>,
     /// How closely to follow the prompt, 0 to 30.
-    #[arg(long, value_name = "X", default_value_t = 2.5, value_parser = values::guidance)]
-    pub(crate) guidance: f32,
+    #[arg(long, value_name = "X", value_parser = values::guidance)]
+    pub(crate) guidance: Option<f32>,
+    /// Guide only above this noise level, 0 to 1.
+    #[arg(long, value_name = "LEVEL", value_parser = values::guidance_above)]
+    pub(crate) guidance_above: Option<f32>,
     /// Where the steps go, 0.1 to 100: above 1 more of them settle what is seen, below 1 its details.
-    #[arg(long, value_name = "X", default_value_t = SHIFT, value_parser = values::shift)]
-    pub(crate) shift: f32,
+    #[arg(long, value_name = "X", value_parser = values::shift)]
+    pub(crate) shift: Option<f32>,
     /// The model: a name that `kinora models` lists, or a weight file.
     #[arg(long, value_name = "NAME|FILE", default_value = crate::weights::MINI)]
     pub(crate) model: ModelSource,

@@ -159,6 +159,7 @@ fn family(request: &Request, plan: &Plan, about: &Description, task: &Value) -> 
         "steps": request.sampling.steps,
         "guidance": decimal(request.sampling.guidance),
         "guidance_kind": request.sampling.guidance_kind.name(),
+        "guidance_above": decimal(request.sampling.guidance_above),
         "step_cache": request.sampling.step_cache.map(decimal),
         "shift": decimal(request.sampling.shift),
         "size": request.size,

@@ -39,6 +39,9 @@ pub(crate) fn recipe(
     if request.sampling.guidance_kind != GuidanceKind::Cfg {
         recipe["guidance_kind"] = request.sampling.guidance_kind.name().into();
     }
+    if request.sampling.guidance_above > 0.0 {
+        recipe["guidance_above"] = decimal(request.sampling.guidance_above).into();
+    }
     if let Some(threshold) = request.sampling.step_cache {
         recipe["step_cache"] = decimal(threshold).into();
     }

@@ -389,6 +389,7 @@ impl Request {
                 steps: make.steps.unwrap_or(defaults.steps),
                 guidance: make.guidance.unwrap_or(defaults.guidance),
                 guidance_kind: make.guidance_kind,
+                guidance_above: make.guidance_above.unwrap_or(defaults.guidance_above),
                 step_cache: make.step_cache.filter(|threshold| *threshold > 0.0),
                 shift: make.shift.unwrap_or(defaults.shift),
             },

@@ -121,6 +121,11 @@ pub(crate) fn guidance(text: &str) -> Result<f32, String> {
     number(text, 0.0, 30.0, "guidance", "").map(|value| value as f32)
 }
 
+/// Noise level below which nothing guides.
+pub(crate) fn guidance_above(text: &str) -> Result<f32, String> {
+    number(text, 0.0, 1.0, "noise level", "").map(|value| value as f32)
+}
+
 /// How far a step may be from the one that serves for it.
 pub(crate) fn step_cache(text: &str) -> Result<f32, String> {
     number(text, 0.0, 10.0, "threshold", "").map(|value| value as f32)
