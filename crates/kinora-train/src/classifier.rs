@@ -23,6 +23,7 @@ use kinora_models::weights;
 use code::linear_code;
 use held_out::held_out_shares;
 pub use judges::{Judges, Predictions};
+pub(crate) use loss::cross_entropy;
 use loss::loss;
 pub use network::JudgesConfig;
 use network::Network;

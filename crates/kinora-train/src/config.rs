@@ -109,7 +109,8 @@ pub struct TransformerRun {
     pub even_share: f32,
     /// Shift of the noise levels towards noise.
     pub shift: f32,
-    /// Share of windows whose noise levels are shifted much farther, to where words alone tell what will be seen.
+    /// Share of single latent frames whose noise levels are shifted much farther, to where words alone tell what will be seen; windows are
+    /// shifted so less often.
     pub near_noise_share: f32,
 }
 

@@ -22,6 +22,7 @@ mod optimizer;
 mod path_judge;
 mod places;
 mod quality;
+mod readings;
 mod run;
 mod shelf;
 mod staging;

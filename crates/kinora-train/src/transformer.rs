@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use kinora_data::{Pack, Split};
+use kinora_data::{Labels, Pack, Split};
 use kinora_models::VideoModel;
 use kinora_models::mini::autoencoder::Autoencoder;
 use kinora_models::mini::backdrops::Backdrops;
@@ -26,6 +26,7 @@ use crate::corpus::{ClipBatch, Corpus, FRAMES_PER_SECOND, Shape};
 use crate::descent::{self, Course, Descent, Slope};
 use crate::flow::{Flow, clock, gaussian};
 use crate::given::Shares;
+use crate::readings::Readings;
 use crate::run::Run;
 use crate::tokenizer::tokenize_clipped;
 use crate::{Error, TransformerRun, autoencoder, lexicon, places, tokenizer};
@@ -33,6 +34,9 @@ use crate::{Error, TransformerRun, autoencoder, lexicon, places, tokenizer};
 /// By how much the noise levels near to noise are shifted: half of them are above 0.99. A look is the same in all of a window's
 /// tokens, so together they show it through less noise than that, and only above are the words needed.
 const NEAR_NOISE: f32 = 100.0;
+
+/// How often windows are near to noise, of how often single frames are: a look is seen in one frame, and a step sees more of them.
+const WINDOWS_NEAR_NOISE: f32 = 0.3;
 
 /// Prompts of the sample sheets.
 const SAMPLE_PROMPTS: [&str; 8] = [
@@ -52,6 +56,7 @@ const SAMPLE_FRAMES: usize = 17;
 struct Trained {
     text: TextEncoder,
     transformer: Transformer,
+    readings: Readings,
 }
 
 /// What stays as it is during the run.
@@ -132,6 +137,7 @@ pub fn train(
     let fresh = Trained {
         text: TextEncoder::new(&config.text, &training_device),
         transformer: MiniNetworks::transformer(&fixed.config, &training_device),
+        readings: Readings::new(config.text.width, &training_device),
     };
     let descent = Descent::open(&mut run, fresh, |_, fresh| match &from {
         Some(from) => {
@@ -330,6 +336,8 @@ fn export(
 struct Example {
     latents: Flow,
     tokens: Tokens,
+    /// What each clip shows.
+    labels: Vec<Labels>,
 }
 
 impl Example {
@@ -349,7 +357,11 @@ impl Example {
         let mut sigmas = Vec::with_capacity(clips * frames);
         for (&first, known) in batch.first_latent_frames.iter().zip(&staging.known) {
             let window = (frames, first > 0);
-            let is_near = rng.random::<f32>() < config.near_noise_share;
+            let near_share = match frames {
+                1 => config.near_noise_share,
+                _ => config.near_noise_share * WINDOWS_NEAR_NOISE,
+            };
+            let is_near = rng.random::<f32>() < near_share;
             let spread = if is_near { NEAR_NOISE } else { config.shift };
             sigmas.extend(draw_sigmas(&mut rng, window, known.as_deref(), spread));
         }
@@ -366,6 +378,7 @@ impl Example {
         let plates = plate_condition(&fixed.autoencoder, &staging.plates, grid, device);
         let shown = TensorData::new(plates_shown, [clips, 1, 1, 1, 1]);
         Ok(Self {
+            labels: batch.labels,
             tokens: tokenize_clipped(&fixed.tokenizer, &fixed.config.text, &captions)?,
             latents: Flow {
                 noise: gaussian(latents.dims(), &mut rng, device),
@@ -389,7 +402,8 @@ impl Example {
     fn loss(self, networks: &Trained) -> Tensor<1> {
         let device = networks.text.devices()[0].clone();
         let context = networks.text.forward(&self.tokens, &device);
-        self.latents.loss(&networks.transformer, &context)
+        networks.readings.loss(&context, &self.labels)
+            + self.latents.loss(&networks.transformer, &context)
     }
 }
 

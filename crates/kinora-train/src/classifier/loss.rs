@@ -34,7 +34,7 @@ pub(super) fn loss(
 }
 
 /// Mean over the rows of `−Σ target · log softmax(scores)`.
-pub(super) fn cross_entropy(
+pub(crate) fn cross_entropy(
     scores: Tensor<2>,
     classes: &[usize],
     smoothing: f32,
