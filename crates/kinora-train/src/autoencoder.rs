@@ -18,6 +18,7 @@ use basis::Basis;
 
 use crate::corpus::{ClipBatch, Corpus, Shape};
 use crate::descent::{Course, Descent, Slope};
+use crate::evaluate::AutoencoderQuality;
 use crate::quality::mean_ssim;
 use crate::run::Run;
 use crate::{AutoencoderRun, Error, Optimizer};
@@ -62,10 +63,8 @@ pub fn train(
     if descent.step == 0 {
         // The linear code is settled: from here on other runs can build on it.
         descent.save(&run)?;
-        let (psnr, ssim) = evaluate(&descent.network.valid(), &corpus, device);
-        run.say(&format!(
-            "held-out before training: {psnr:.2} dB, SSIM {ssim:.3}"
-        ));
+        let found = evaluate(&descent.network.valid(), &corpus, device);
+        run.say(&format!("held-out before training: {found}"));
     }
     let batches = corpus.stream(descent.step..config.run.steps, move |corpus, step| {
         corpus.batch(step, shape)
@@ -184,10 +183,10 @@ fn loss(model: &Autoencoder, patches: Tensor<5>, latent_noise: f32) -> Tensor<1>
     difference.clone().abs().mean() + difference.square().mean() * 4.0
 }
 
-/// PSNR in dB and SSIM of held-out clips at native size, decoded as a stream.
-pub fn evaluate(model: &Autoencoder, corpus: &Corpus, device: &Device) -> (f32, f32) {
+/// Quality of held-out clips at native size, decoded as a stream.
+pub fn evaluate(model: &Autoencoder, corpus: &Corpus, device: &Device) -> AutoencoderQuality {
     let held_out = corpus.held_out();
-    let (mut squared, mut ssim) = (0.0, 0.0);
+    let (mut squared, mut decibels, mut ssim) = (0.0, 0.0, 0.0);
     for step in 0..EVALUATION_SCENES {
         let shape = Shape {
             batch: 1,
@@ -204,15 +203,22 @@ pub fn evaluate(model: &Autoencoder, corpus: &Corpus, device: &Device) -> (f32, 
         let padding = video.dims()[2] - frames;
         let video = video.narrow(2, padding, frames);
         let decoded = decoded.clamp(-1.0, 1.0);
-        squared += (decoded.clone() - video.clone())
+        // Of values that span two.
+        let error = (decoded.clone() - video.clone())
             .square()
             .mean()
             .into_scalar::<f32>()
             / 4.0;
+        squared += error;
+        decibels -= 10.0 * error.max(1e-10).log10();
         ssim += mean_ssim(decoded, video);
     }
     let n = EVALUATION_SCENES as f32;
-    (-10.0 * (squared / n).log10(), ssim / n)
+    AutoencoderQuality {
+        psnr_db: decibels / n,
+        pooled_psnr_db: -10.0 * (squared / n).log10(),
+        ssim: ssim / n,
+    }
 }
 
 fn report(
@@ -222,11 +228,9 @@ fn report(
     device: &Device,
 ) -> Result<(), Error> {
     let (averaged, step) = (descent.averaged(), descent.step);
-    let (psnr, ssim) = evaluate(&averaged, corpus, device);
-    run.say(&format!(
-        "step {step}: held-out {psnr:.2} dB, SSIM {ssim:.3}"
-    ));
-    run.log(&json!({"step": step, "held_out_psnr_db": psnr, "held_out_ssim": ssim}))?;
+    let found = evaluate(&averaged, corpus, device);
+    run.say(&format!("step {step}: held-out {found}"));
+    run.log(&json!({"step": step, "held_out": found}))?;
 
     let held_out = corpus.held_out();
     let mut frames = Vec::new();

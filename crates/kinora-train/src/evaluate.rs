@@ -169,7 +169,7 @@ pub fn evaluate(
 
     report(EvaluateProgress::Autoencoder)?;
     let networks = options.model.networks();
-    let (psnr_db, ssim) = autoencoder::evaluate(&networks.autoencoder, &corpus, device);
+    let quality = autoencoder::evaluate(&networks.autoencoder, &corpus, device);
 
     let real = judge_rendered(options, &corpus, device, |done, total| {
         report(EvaluateProgress::Ceiling { done, total })
@@ -219,7 +219,7 @@ pub fn evaluate(
             shift,
             seed,
         },
-        autoencoder: AutoencoderQuality { psnr_db, ssim },
+        autoencoder: quality,
         ceiling: real.accuracies,
         generated: made.judged.accuracies,
         paths,

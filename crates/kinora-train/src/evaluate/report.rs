@@ -1,5 +1,6 @@
 //! What an evaluation found, as data.
 
+use std::fmt;
 use std::path::Path;
 
 use kinora_data::{Background, Camera, Fact, Motion, Style, TimeOfDay, Weather};
@@ -73,10 +74,27 @@ pub struct Settings {
 /// Quality of the autoencoder on held-out scenes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct AutoencoderQuality {
-    /// Peak signal-to-noise ratio in dB.
+    /// Peak signal-to-noise ratio in dB, the mean of the scenes'.
     pub psnr_db: f32,
+    /// The same of the mean squared error of all scenes, to which the hardest count most.
+    #[serde(default)]
+    pub pooled_psnr_db: f32,
     /// Structural similarity of luma.
     pub ssim: f32,
+}
+
+impl fmt::Display for AutoencoderQuality {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            psnr_db,
+            pooled_psnr_db,
+            ssim,
+        } = self;
+        write!(
+            f,
+            "{psnr_db:.2} dB ({pooled_psnr_db:.2} of all errors), SSIM {ssim:.3}"
+        )
+    }
 }
 
 /// Right ones out of all.
