@@ -1,7 +1,7 @@
 //! Reads looks off an encoded prompt, so that its encoder learns what words mean before the denoiser has a use for them.
 //!
-//! The denoiser needs the words for light, weather and style under the most noise alone, and what it then gains is little beside what no word tells. So it teaches them slowly. Told
-//! which look each prompt means, the encoder sets them apart by itself, and the denoiser is left to find out what they look like.
+//! The denoiser needs the words for light, weather and style under the most noise alone, so it teaches them slowly. Told which look
+//! each prompt means, the encoder sets them apart by itself, and the denoiser is left to find out what they look like.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
