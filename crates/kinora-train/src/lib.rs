@@ -16,6 +16,7 @@ mod error;
 pub mod evaluate;
 mod flow;
 mod given;
+mod growth;
 pub mod interpolator;
 mod lexicon;
 mod optimizer;
