@@ -76,6 +76,19 @@ fn steps_are_left_out_where_the_model_says_which() {
 }
 
 #[test]
+fn below_a_noise_level_the_prompt_alone_is_asked_for() {
+    // Levels of six steps shifted by 2: 1, 0.91, 0.8, 0.67, 0.5 and 0.29.
+    for (guidance_above, asked) in [(0.0, 12), (0.7, 9), (1.0, 6)] {
+        let model = Straight::new();
+        let mut request = request(9);
+        request.sampling.guidance = 2.0;
+        request.sampling.guidance_above = guidance_above;
+        make(&model, &request, None).unwrap();
+        assert_eq!(model.seen.borrow().len(), asked, "above {guidance_above}");
+    }
+}
+
+#[test]
 fn frames_come_in_order_over_many_windows() {
     for frames in [1, 2, 17, 18, 49, 130] {
         let made = run(&Straight::new(), frames, None).unwrap();
