@@ -67,32 +67,7 @@ impl Basis {
     ) -> Self {
         let values = config.model.patch_values();
         let channels = config.model.latent_channels;
-        let zero = Tensor::<1>::zeros([values], device);
-        let product = |a: Tensor<2>, b: Tensor<2>| {
-            let columns = b.dims()[1];
-            let bias = Tensor::zeros([columns], device);
-            linear(a, b, bias, Activation::None, Precision::F32)
-        };
-        let (mut sum, mut outer, mut count) =
-            (zero, Tensor::<2>::zeros([values, values], device), 0);
-        let mut step = u32::MAX;
-        while count < config.basis_patches {
-            let shape = Shape {
-                batch: 8,
-                latent_frames: 3,
-                anywhere: true,
-            };
-            let patches = corpus.batch(step, shape).patches(device);
-            step -= 1;
-            let rows = patches.dims()[..4].iter().product();
-            let patches = patches.reshape([rows, values]);
-            sum = sum + patches.clone().sum_dim(0).reshape([values]);
-            outer = outer + product(patches.clone().transpose(), patches);
-            count += rows;
-        }
-        let mean = sum / count as f32;
-        let column = mean.clone().reshape([values, 1]);
-        let covariance = outer / count as f32 - product(column.clone(), column.transpose());
+        let (mean, covariance) = moments(config, corpus, device);
 
         let first = match &known {
             Some(known) => orthonormal(known.directions.clone()),
@@ -167,6 +142,37 @@ impl Basis {
         let [mean, scale] = [self.mean, self.scale].map(Tensor::from_inner);
         network.set_basis(mean, Tensor::from_inner(self.directions), scale)
     }
+}
+
+/// Mean and covariance of the patches of rendered scenes, `[patch_values]` and `[patch_values, patch_values]`.
+fn moments(config: &AutoencoderRun, corpus: &Corpus, device: &Device) -> (Tensor<1>, Tensor<2>) {
+    let values = config.model.patch_values();
+    let zero = Tensor::<1>::zeros([values], device);
+    let (mut sum, mut outer, mut count) = (zero, Tensor::<2>::zeros([values, values], device), 0);
+    let mut step = u32::MAX;
+    while count < config.basis_patches {
+        let shape = Shape {
+            batch: 8,
+            latent_frames: 3,
+            anywhere: true,
+        };
+        let patches = corpus.batch(step, shape).patches(device);
+        step -= 1;
+        let rows = patches.dims()[..4].iter().product();
+        let patches = patches.reshape([rows, values]);
+        sum = sum + patches.clone().sum_dim(0).reshape([values]);
+        outer = outer + product(patches.clone().transpose(), patches);
+        count += rows;
+    }
+    let mean = sum / count as f32;
+    let column = mean.clone().reshape([values, 1]);
+    let covariance = outer / count as f32 - product(column.clone(), column.transpose());
+    (mean, covariance)
+}
+
+fn product(a: Tensor<2>, b: Tensor<2>) -> Tensor<2> {
+    let bias = Tensor::zeros([b.dims()[1]], &a.device());
+    linear(a, b, bias, Activation::None, Precision::F32)
 }
 
 fn wrong_code(got: &weights::Values, patch_values: usize) -> Error {
