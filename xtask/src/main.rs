@@ -15,7 +15,7 @@ use anyhow::{Result, bail};
 
 /// The program's.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: kinora_kernels::Allocator = kinora_kernels::Allocator;
 
 /// What a check found; each says where and what to do.
 type Problems = Vec<String>;

@@ -16,11 +16,12 @@
 //! | [`warp`] | four gathers, linear weights |
 //! | [`adamw`] | the whole optimiser step, in place |
 //!
-//! This is the only crate of the house that may hold `unsafe`, so [`MappedFile`] stands here too.
+//! This is the only crate of the house that may hold `unsafe`, so [`MappedFile`] and [`keep_freed_memory`] stand here too.
 
 pub mod cpu;
 
 mod adamw;
+mod allocator;
 mod attention;
 mod conv3d;
 mod flex;
@@ -35,6 +36,7 @@ mod testing;
 mod warp;
 
 pub use adamw::{AdamW, adamw, moving_average, squared_norm};
+pub use allocator::{Allocator, keep_freed_memory};
 pub use attention::attention;
 pub use conv3d::{ConvSteps, conv3d, conv3d_strided};
 pub use cpu::{Activation, Int8Matrix, Level, PackedOnce, Precision, StoredMatrix};

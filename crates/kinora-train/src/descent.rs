@@ -3,13 +3,18 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
+use kinora_kernels::{Precision, cpu};
 use kinora_models::weights::{self, TensorMap};
 
 use crate::run::{Run, StepMetrics};
 use crate::{Error, Optimizer, OptimizerConfig};
+
+/// The processor's peak is measured for so long.
+const PEAK_TIME: Duration = Duration::from_millis(100);
 
 /// What a run trains, and how it is shown.
 pub(crate) trait Course {
@@ -99,6 +104,13 @@ impl<M: Module> Descent<M> {
         fresh: M,
         first: impl FnOnce(&Run, M) -> Result<M, Error>,
     ) -> Result<Self, Error> {
+        if fresh
+            .devices()
+            .iter()
+            .all(|device| *device == Device::flex())
+        {
+            run.measure_against(cpu::peak_gflops(Precision::Bf16, PEAK_TIME));
+        }
         let Some((step, tensors)) = run.resume()? else {
             return Ok(Self {
                 network: first(run, fresh)?,

@@ -31,6 +31,7 @@ pub struct Run {
     progress_at_start: f32,
     last_step: Instant,
     last_line: Instant,
+    peak_gflops: Option<f64>,
     smoothed_loss: Option<f32>,
 }
 
@@ -101,6 +102,7 @@ impl Run {
             progress_at_start: 0.0,
             last_step: now,
             last_line: now,
+            peak_gflops: None,
             smoothed_loss: None,
         })
     }
@@ -152,6 +154,11 @@ impl Run {
         Ok(Some((step, tensors)))
     }
 
+    /// Steps are measured against this peak of the processor from now on.
+    pub fn measure_against(&mut self, peak_gflops: f64) {
+        self.peak_gflops = Some(peak_gflops);
+    }
+
     /// Writes a checkpoint; an older one stays whole until the new one is.
     ///
     /// # Errors
@@ -194,8 +201,12 @@ impl Run {
             .started
             .elapsed()
             .mul_f32((1.0 - progress) / self.advance(progress));
+        let peak_share = self.peak_gflops.map(|peak| gflops / peak);
+        let of_peak = peak_share.map_or(String::new(), |share| {
+            format!(", {:.0} % of the peak", share * 100.0)
+        });
         let message = format!(
-            "step {} · loss {loss:.4} · {:.0} ms/step · {:.0} tokens/s · {gflops:.0} GFLOP/s · {} left",
+            "step {} · loss {loss:.4} · {:.0} ms/step · {:.0} tokens/s · {gflops:.0} GFLOP/s{of_peak} · {} left",
             metrics.step,
             seconds * 1e3,
             metrics.tokens as f64 / seconds,
@@ -216,6 +227,7 @@ impl Run {
             "seconds": seconds,
             "tokens_per_second": metrics.tokens as f64 / seconds,
             "gflops": gflops,
+            "peak_share": peak_share,
         });
         self.log(&line)
     }

@@ -30,10 +30,8 @@ use clap::Parser;
 use args::{Cli, Command, Global};
 use generate::Asked;
 
-/// A network allocates a tensor per operation. The system's allocator hands such large blocks back at once, and
-/// each costs its page faults again; this one keeps them.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: kinora_kernels::Allocator = kinora_kernels::Allocator;
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {

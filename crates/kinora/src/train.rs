@@ -12,6 +12,8 @@ use crate::interrupt;
 pub(crate) fn run(args: &TrainArgs) -> Result<()> {
     let device = args.device.open()?;
     interrupt::install()?;
+    // Each step asks for what the last one freed.
+    kinora_kernels::keep_freed_memory(None);
     let (file, folder, stop) = (&args.config, &args.run, interrupt::flag());
     let result = match args.target {
         TrainTarget::Autoencoder => autoencoder::train(&config::read(file)?, folder, &device, stop),

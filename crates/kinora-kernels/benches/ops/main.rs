@@ -10,7 +10,6 @@
 
 mod accuracy;
 mod cases;
-mod peak;
 mod peer;
 mod report;
 
@@ -19,18 +18,21 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use cases::{Case, Ours, SAMPLES};
-use kinora_kernels::{Level, Precision, cpu};
+use kinora_kernels::{Allocator, Level, Precision, cpu};
 use peer::Peer;
 use report::Row;
 
 /// The program's.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 /// Each row is timed until this much was spent on it, or this often.
 const BUDGET: Duration = Duration::from_secs(6);
 const MOST_CALLS: usize = 25;
 const FEWEST_CALLS: usize = 5;
+
+/// Each peak is measured for so long.
+const PEAK_TIME: Duration = Duration::from_millis(300);
 
 /// Between two calls: threads that spin for more work would take it from the other side.
 const REST: Duration = Duration::from_millis(4);
@@ -107,7 +109,7 @@ fn run(options: &Options) -> Result<(), String> {
     if options.accuracy {
         return compare(options, level, threads);
     }
-    let peaks = peak::Peaks::measure(level);
+    let peaks = Peaks::measure();
     println!("peak, registers only: {}", peaks.describe());
     let mut peer = match options.peer {
         true => Some(Peer::start(level, threads)?),
@@ -141,7 +143,7 @@ fn measure(
     case: Case,
     precision: Precision,
     level: Level,
-    peaks: &peak::Peaks,
+    peaks: &Peaks,
     peer: Option<&mut Peer>,
 ) -> Result<Row, String> {
     let mut ours = Ours::new(case, precision);
@@ -174,8 +176,8 @@ fn measure(
         level,
         ms,
         match case.fixed_dtype() {
-            Some(_) => peaks.of_int8(),
-            None => peaks.of(precision),
+            Some(_) => peaks.int8,
+            None => Some(peaks.of(precision)),
         },
         peer_ms,
     ))
@@ -195,4 +197,35 @@ fn check(ours: &mut Ours, level: Level, precision: Precision) -> Result<(), Stri
 fn median(times: &mut [f64]) -> f64 {
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]
+}
+
+/// What the processor can do at most, in GFLOP/s.
+struct Peaks {
+    f32: f64,
+    bf16: f64,
+    /// `None` where the level has no such products.
+    int8: Option<f64>,
+}
+
+impl Peaks {
+    fn measure() -> Self {
+        Self {
+            f32: cpu::peak_gflops(Precision::F32, PEAK_TIME),
+            bf16: cpu::peak_gflops(Precision::Bf16, PEAK_TIME),
+            int8: cpu::peak_int8_gops(PEAK_TIME),
+        }
+    }
+
+    fn of(&self, precision: Precision) -> f64 {
+        match precision {
+            Precision::F32 => self.f32,
+            Precision::Bf16 => self.bf16,
+        }
+    }
+
+    fn describe(&self) -> String {
+        let Self { f32, bf16, int8 } = self;
+        let int8 = int8.map_or("none".into(), |peak| format!("{peak:.0} GOP/s"));
+        format!("f32 {f32:.0} GFLOP/s, bf16 {bf16:.0} GFLOP/s, int8 {int8}")
+    }
 }

@@ -69,6 +69,7 @@ mod matrix;
 mod norm;
 mod optimizer;
 mod parallel;
+mod peak;
 #[cfg(test)]
 mod reference;
 mod residual;
@@ -93,6 +94,7 @@ pub use level::{Level, Precision, level, level_report, limit_level};
 pub use matrix::MatRef;
 pub use norm::{norm_modulate_backward, norm_modulate_forward};
 pub use optimizer::{AdamWStep, adamw_step, ema_update, squared_norm};
+pub use peak::{peak_gflops, peak_int8_gops};
 pub use residual::{gate_residual_backward, gate_residual_forward};
 pub use resize::{CubicShape, Pixel, cubic_to_bytes};
 pub use rope::{HeadsShape, rms_norm_rope_backward, rms_norm_rope_forward};

@@ -1,75 +1,53 @@
-//! What the processor can do at most: multiply-adds in registers, without memory, on all threads.
+//! What the processor can do at most: multiply-adds in registers, without memory, on all threads of the pool.
 
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use kinora_kernels::{Level, Precision};
+use super::level::{Level, Precision, level};
 
-/// Rounds of one measurement, about a millisecond; the best of [`TRIES`] counts, since others use the machine too.
+/// Rounds of one measurement, about a millisecond.
 const ROUNDS: usize = 300_000;
-const TRIES: usize = 300;
-
-/// Peaks in GFLOP/s; `None` where the level has no measurement here.
-pub(crate) struct Peaks {
-    f32: Option<f64>,
-    bf16: Option<f64>,
-    int8: Option<f64>,
-}
 
 /// Runs so many rounds and answers how many operations that were.
 type Kernel = fn(usize) -> u64;
 
-impl Peaks {
-    pub(crate) fn measure(level: Level) -> Self {
-        Self {
-            f32: kernel(level, Precision::F32).map(measure),
-            bf16: kernel(level, Precision::Bf16).map(measure),
-            int8: int8_kernel(level).map(measure),
-        }
-    }
-
-    /// Of products in 8 bits.
-    pub(crate) fn of_int8(&self) -> Option<f64> {
-        self.int8
-    }
-
-    pub(crate) fn of(&self, precision: Precision) -> Option<f64> {
-        match precision {
-            Precision::F32 => self.f32,
-            Precision::Bf16 => self.bf16,
-        }
-    }
-
-    pub(crate) fn describe(&self) -> String {
-        let text = |peak: Option<f64>| {
-            peak.map_or("not measured".into(), |peak| format!("{peak:.0} GFLOP/s"))
-        };
-        let (f32, bf16, int8) = (text(self.f32), text(self.bf16), text(self.int8));
-        format!("f32 {f32}, bf16 {bf16}, int8 {int8}")
-    }
+/// Floating-point operations a second that products of `precision` cannot exceed at the [`level`] in use, in GFLOP/s. Measured for
+/// `time`; the best millisecond counts, since others use the machine too.
+#[must_use]
+pub fn peak_gflops(precision: Precision, time: Duration) -> f64 {
+    measure(kernel(level(), precision), time)
 }
 
-fn measure(kernel: Kernel) -> f64 {
-    let once = || {
+/// The same of products of 8-bit integers, where the level has them.
+#[must_use]
+pub fn peak_int8_gops(time: Duration) -> Option<f64> {
+    int8_kernel(level()).map(|kernel| measure(kernel, time))
+}
+
+fn measure(kernel: Kernel, time: Duration) -> f64 {
+    let begin = Instant::now();
+    let mut best: f64 = 0.0;
+    loop {
         let start = Instant::now();
         let operations: u64 = rayon::broadcast(|_| kernel(ROUNDS)).into_iter().sum();
-        operations as f64 / start.elapsed().as_secs_f64() / 1e9
-    };
-    (0..TRIES).map(|_| once()).fold(0.0, f64::max)
+        best = best.max(operations as f64 / start.elapsed().as_secs_f64() / 1e9);
+        if begin.elapsed() >= time {
+            return best;
+        }
+    }
 }
 
-fn kernel(level: Level, precision: Precision) -> Option<Kernel> {
+fn kernel(level: Level, precision: Precision) -> Kernel {
     match (level, precision) {
         #[cfg(target_arch = "x86_64")]
-        (Level::Avx2, Precision::F32) => Some(x86::avx2),
+        (Level::Avx2, _) => x86::avx2,
         #[cfg(target_arch = "x86_64")]
-        (Level::Avx512 | Level::Avx512Bf16 | Level::Amx, Precision::F32) => Some(x86::avx512),
+        (Level::Avx512, _) | (Level::Avx512Bf16 | Level::Amx, Precision::F32) => x86::avx512,
         #[cfg(target_arch = "x86_64")]
-        (Level::Avx512Bf16, Precision::Bf16) => Some(x86::avx512bf16),
+        (Level::Avx512Bf16, Precision::Bf16) => x86::avx512bf16,
         #[cfg(target_arch = "x86_64")]
-        (Level::Amx, Precision::Bf16) => Some(x86::amx),
-        (Level::Portable | Level::Neon, Precision::F32) => Some(portable),
-        _ => None,
+        (Level::Amx, Precision::Bf16) => x86::amx,
+        _ => portable,
     }
 }
 
@@ -238,5 +216,25 @@ mod x86 {
             }
         }
         black_box(sums);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIME: Duration = Duration::from_millis(20);
+
+    #[test]
+    fn narrow_types_are_never_the_slower_ones() {
+        let of = |precision| peak_gflops(precision, TIME);
+        let (f32, bf16) = (of(Precision::F32), of(Precision::Bf16));
+        // A processor of any kind multiplies a hundred million times a second, and none a quadrillion times.
+        assert!((0.1..1e6).contains(&f32), "{f32}");
+        // Half of it, since others use the machine too.
+        assert!(bf16 > 0.5 * f32, "{bf16} {f32}");
+        if let Some(int8) = peak_int8_gops(TIME) {
+            assert!(int8 > 0.5 * f32, "{int8} {f32}");
+        }
     }
 }
