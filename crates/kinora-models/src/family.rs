@@ -33,6 +33,8 @@ pub struct Description {
     pub known_frames: KnownFrames,
     /// Whether [`VideoModel::told`] says what a step is told, so that steps may be left out.
     pub tells_steps: bool,
+    /// Whether [`VideoModel::decode_step_of`] looks at the text.
+    pub decodes_with_text: bool,
     /// What its frames are to the upscaler.
     pub frames: Source,
     /// What is taken where nothing is said.
@@ -324,4 +326,20 @@ pub trait VideoModel {
         latents: Tensor<5>,
         state: &mut Self::DecodeState,
     ) -> Result<Tensor<5>, Error>;
+
+    /// [`decode_step`](Self::decode_step) of latent frames from `first` on of the clip that `text` was [planned](Self::plan) for, where
+    /// the model's decoder looks at more than latents ([`Description::decodes_with_text`]). By default it does not.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode_step`](Self::decode_step).
+    fn decode_step_of(
+        &self,
+        latents: Tensor<5>,
+        (first, text): (usize, &Self::Text),
+        state: &mut Self::DecodeState,
+    ) -> Result<Tensor<5>, Error> {
+        let _ = (first, text);
+        self.decode_step(latents, state)
+    }
 }

@@ -48,10 +48,10 @@ fn close<const D: usize>(a: Tensor<D>, b: Tensor<D>, tolerance: f32) {
         .assert_approx_eq(&b.into_data(), Tolerance::<f32>::absolute(tolerance));
 }
 
-/// A decoder whose residual network does something.
+/// A decoder whose residual network does something, and which looks at plates.
 fn awake(device: &Device) -> Autoencoder {
-    use kinora_models::weights;
-    let model = Autoencoder::new(&config().autoencoder, device);
+    let config = config().autoencoder.with_gate_channels(Some(8));
+    let model = Autoencoder::new(&config, device);
     let mut tensors = weights::collect(&model, "a");
     for (i, value) in tensors
         .values_mut()
@@ -91,7 +91,7 @@ fn an_orthonormal_basis_round_trips() {
     let video = Tensor::<5>::random([1, 3, 3, 8, 8], Distribution::Uniform(-1.0, 1.0), &device);
     let latents = model.encode(video.clone());
     assert_eq!(latents.dims(), [1, 48, 3, 2, 2]);
-    let back = model.decode_step(latents, &mut DecodeState::default());
+    let back = model.decode_step(latents, None, &mut DecodeState::default());
     // bf16 products: eight bits of mantissa on values below two.
     close(back, video, 2e-2);
 }
@@ -101,7 +101,9 @@ fn decoding_in_pieces_equals_decoding_whole() {
     let device = Device::flex();
     let model = awake(&device);
     let latents = random([1, 8, 7, 3, 2], &device);
-    let whole = model.decode_step(latents.clone(), &mut DecodeState::default());
+    let lost = random([1, 7, 3, 2, 4 * 16 * 16 * 3], &device);
+    let beside = Some(lost.clone());
+    let whole = model.decode_step(latents.clone(), beside, &mut DecodeState::default());
     assert_eq!(whole.dims(), [1, 3, 25, 48, 32]);
     for sizes in [vec![1; 7], vec![2, 5], vec![3, 1, 3], vec![7]] {
         let mut state = DecodeState::default();
@@ -110,12 +112,45 @@ fn decoding_in_pieces_equals_decoding_whole() {
             .iter()
             .map(|&n| {
                 let piece = latents.clone().narrow(2, start, n);
+                let lost = lost.clone().narrow(1, start, n);
                 start += n;
-                model.decode_step(piece, &mut state)
+                model.decode_step(piece, Some(lost), &mut state)
             })
             .collect();
         close(Tensor::cat(pieces, 2), whole.clone(), 1e-5);
     }
+}
+
+/// A scene that looks like its plate comes back as it was once the gates are open, and closed ones show nothing of it.
+#[test]
+fn what_the_code_loses_of_a_plate_is_shown_by_open_gates() {
+    let device = Device::flex();
+    let model = Autoencoder::new(&config().autoencoder.with_gate_channels(Some(8)), &device);
+    assert!(model.sees_plates());
+    let basis = Tensor::<2>::eye(4 * 16 * 16 * 3, &device).narrow(1, 0, 8);
+    let model = model.set_basis(
+        Tensor::zeros([4 * 16 * 16 * 3], &device),
+        basis,
+        Tensor::ones([8], &device),
+    );
+    let video = Tensor::<5>::random([1, 3, 8, 32, 48], Distribution::Uniform(-1.0, 1.0), &device);
+    let patches = model.patchify(video.clone());
+    let (latents, lost) = (model.encode_tokens(patches.clone()), model.lost(patches));
+    let alone = model.decode_tokens(latents.clone(), None);
+    assert!(
+        weights::floats(alone.clone() - video.clone())
+            .iter()
+            .any(|error| error.abs() > 0.5)
+    );
+    let closed = model.decode_tokens(latents.clone(), Some(lost.clone()));
+    close(closed, alone, 0.0);
+
+    let mut tensors = weights::collect(&model, "a");
+    let bias = tensors.get_mut("a.reference.gate.bias").unwrap();
+    bias.data.fill(1.0);
+    let open = weights::assign(model, "a", &tensors).unwrap();
+    // bf16 products.
+    close(open.decode_tokens(latents, Some(lost)), video, 2e-2);
 }
 
 /// What a later frame holds must not change the latents or pixels of an earlier one.
@@ -133,7 +168,7 @@ fn autoencoder_is_causal() {
     );
     let (a, b) = (model.encode(video), model.encode(changed));
     close(a.clone().narrow(2, 0, 2), b.clone().narrow(2, 0, 2), 0.0);
-    let decode = |latents| model.decode_step(latents, &mut DecodeState::default());
+    let decode = |latents| model.decode_step(latents, None, &mut DecodeState::default());
     close(decode(a).narrow(2, 0, 5), decode(b).narrow(2, 0, 5), 0.0);
 }
 

@@ -316,7 +316,15 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
             for (i, index) in span.makes.clone().enumerate() {
                 latents.insert(index, made.clone().narrow(2, i, 1));
             }
-            self.decode(&mut placed, &mut latents, &mut decoding, tally, on_frame)?;
+            let text = texts.as_ref().map(|(positive, _)| positive);
+            self.decode(
+                &mut placed,
+                text,
+                &mut latents,
+                &mut decoding,
+                tally,
+                on_frame,
+            )?;
             // What nobody will look at again is dropped.
             let later = spans[i + 1..].iter().map(|span| span.sees.start).min();
             let needed = later
@@ -325,7 +333,15 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
                 .min(total - overlap.min(total));
             latents = latents.split_off(&needed);
         }
-        self.decode(&mut placed, &mut latents, &mut decoding, tally, on_frame)?;
+        let text = texts.as_ref().map(|(positive, _)| positive);
+        self.decode(
+            &mut placed,
+            text,
+            &mut latents,
+            &mut decoding,
+            tally,
+            on_frame,
+        )?;
         let first_kept = total - overlap.min(total);
         Ok(Thread {
             latents: latents.split_off(&first_kept).into_values().collect(),
@@ -347,22 +363,21 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
         let about = self.model.description();
         let [width, height] = self.size.map(|pixels| pixels / about.spatial_stride);
         let frame_shape = [1, about.latent_channels, 1, height, width];
-        if let Some(session) = &self.session
-            && session.has(number)
-        {
-            let mut shape = frame_shape;
-            shape[2] = span.makes.len();
-            return session.load(number, shape, self.device);
+        let kept = (self.session.as_ref()).is_some_and(|session| session.has(number));
+        if texts.is_none() && (!kept || self.model.description().decodes_with_text) {
+            self.report(Progress::EncodingText)?;
+            let clock = Instant::now();
+            *texts = Some(self.texts(placed)?);
+            tally.times.text += clock.elapsed();
         }
-        let texts = match texts {
-            Some(texts) => texts,
-            none => {
-                self.report(Progress::EncodingText)?;
-                let clock = Instant::now();
-                let encoded = self.texts(placed)?;
-                tally.times.text += clock.elapsed();
-                none.insert(encoded)
+        let texts = match (texts, &self.session) {
+            (_, Some(session)) if kept => {
+                let mut shape = frame_shape;
+                shape[2] = span.makes.len();
+                return session.load(number, shape, self.device);
             }
+            (Some(texts), _) => texts,
+            (None, _) => unreachable!("a window that is to be sampled has its texts"),
         };
         let clock = Instant::now();
         let lead = placed.lead;
@@ -432,6 +447,7 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
     fn decode(
         &mut self,
         placed: &mut Placed<'_>,
+        text: Option<&M::Text>,
         latents: &mut BTreeMap<usize, Tensor<5>>,
         decoding: &mut Decoding<M::DecodeState>,
         tally: &mut Tally,
@@ -456,9 +472,11 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
                 return Ok(());
             };
             let clock = Instant::now();
-            let video = self
-                .model
-                .decode_step(latent.clone(), &mut decoding.state)?;
+            let (latent, state) = (latent.clone(), &mut decoding.state);
+            let video = match text {
+                Some(text) => self.model.decode_step_of(latent, (index, text), state)?,
+                None => self.model.decode_step(latent, state)?,
+            };
             let frames = checked_frames(video, tally.frames)?;
             tally.times.decode += clock.elapsed();
             let clock = Instant::now();

@@ -395,14 +395,15 @@ fn shots_join_or_cut() {
 
 /// Runs until `stop` says so, with a session.
 fn run_in_session(
+    model: &Straight,
     folder: &Path,
     mut stop: impl FnMut(Progress) -> bool,
 ) -> (Result<Vec<Frame>, Error>, usize) {
-    let model = Straight::new();
     let mut session = Session::open(folder, "a-clip", "{}").unwrap();
     let mut shown = Vec::new();
+    let before = model.seen.borrow().len();
     let made = make(
-        &model,
+        model,
         shots(),
         &Device::flex(),
         Some(&mut session),
@@ -412,18 +413,28 @@ fn run_in_session(
             Ok(())
         },
     );
-    let calls = model.seen.borrow().len();
+    let calls = model.seen.borrow().len() - before;
     (made.map(|_| shown), calls)
 }
 
 #[test]
 fn work_that_was_cut_off_goes_on_and_gives_the_same_frames() {
-    let whole = run(&Straight::new(), shots()).unwrap();
+    let mut models = [Straight::new(), Straight::new()];
+    // Windows that come from a session are decoded beside the same plan.
+    models[1].description.decodes_with_text = true;
+    let wholes = models.each_ref().map(|model| run(model, shots()).unwrap());
+    assert!(wholes[0] != wholes[1]);
+    for (model, whole) in models.iter().zip(&wholes) {
+        goes_on(model, whole);
+    }
+}
+
+fn goes_on(model: &Straight, whole: &[Frame]) {
     for stopped_at in [3, 6, 14, 29] {
         let folder = tempfile::tempdir().unwrap();
         let stop =
             |progress| matches!(progress, Progress::Sampling { done, .. } if done == stopped_at);
-        let (stopped, calls) = run_in_session(folder.path(), stop);
+        let (stopped, calls) = run_in_session(model, folder.path(), stop);
         assert!(matches!(stopped, Err(Error::Stopped)));
         assert_eq!(calls, stopped_at);
         // Ctrl-C keeps the step that was done last.
@@ -432,7 +443,7 @@ fn work_that_was_cut_off_goes_on_and_gives_the_same_frames() {
         assert_eq!((found[0].windows, found[0].steps), (windows, steps));
 
         let mut totals = Vec::new();
-        let (resumed, calls) = run_in_session(folder.path(), |progress| {
+        let (resumed, calls) = run_in_session(model, folder.path(), |progress| {
             if let Progress::Sampling { total, .. } = progress {
                 totals.push(total);
             }
@@ -508,7 +519,7 @@ fn every_kept_step_leads_to_the_same_frames() {
 fn a_state_of_another_window_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let stop = |progress| matches!(progress, Progress::Sampling { done: 3, .. });
-    let (stopped, _) = run_in_session(folder.path(), stop);
+    let (stopped, _) = run_in_session(&Straight::new(), folder.path(), stop);
     assert!(matches!(stopped, Err(Error::Stopped)));
     let file = folder.path().join("a-clip/denoising.safetensors");
     let bytes = std::fs::read(&file).unwrap();
@@ -520,7 +531,7 @@ fn a_state_of_another_window_is_refused() {
         let mut other = bytes.clone();
         other[position..position + from.len()].copy_from_slice(to.as_bytes());
         std::fs::write(&file, other).unwrap();
-        let (made, _) = run_in_session(folder.path(), |_| false);
+        let (made, _) = run_in_session(&Straight::new(), folder.path(), |_| false);
         let error = made.unwrap_err();
         assert!(matches!(error, Error::SessionDamaged { .. }), "{error}");
     }
@@ -530,7 +541,7 @@ fn a_state_of_another_window_is_refused() {
 fn sessions_are_locked_found_and_removed() {
     let folder = tempfile::tempdir().unwrap();
     assert!(sessions(&folder.path().join("none")).unwrap().is_empty());
-    let (made, _) = run_in_session(folder.path(), |_| false);
+    let (made, _) = run_in_session(&Straight::new(), folder.path(), |_| false);
     made.unwrap();
     let open = || Session::open(folder.path(), "a-clip", "other");
     let session = open().unwrap();
@@ -549,10 +560,10 @@ fn sessions_are_locked_found_and_removed() {
 #[test]
 fn a_damaged_session_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    let (made, _) = run_in_session(folder.path(), |_| false);
+    let (made, _) = run_in_session(&Straight::new(), folder.path(), |_| false);
     made.unwrap();
     std::fs::write(folder.path().join("a-clip/window-00001.safetensors"), "cut").unwrap();
-    let (made, _) = run_in_session(folder.path(), |_| false);
+    let (made, _) = run_in_session(&Straight::new(), folder.path(), |_| false);
     let error = made.unwrap_err();
     assert!(matches!(error, Error::SessionDamaged { .. }), "{error}");
     assert!(error.to_string().contains("--remove a-clip"), "{error}");

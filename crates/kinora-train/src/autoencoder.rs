@@ -1,30 +1,37 @@
 //! Fits the linear code in closed form, then trains the decoder by gradient descent.
 
 mod basis;
+mod beside;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use burn::module::Module;
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Device, Tensor};
 use kinora_data::{Pack, Split};
+use kinora_models::mini::Mini;
 use kinora_models::mini::autoencoder::{Autoencoder, DecodeState};
 use kinora_models::mini::config::AutoencoderConfig;
 use kinora_models::weights;
 use serde_json::json;
 
 use basis::Basis;
+use beside::{Degrading, lost};
 
 use crate::corpus::{ClipBatch, Corpus, Shape};
 use crate::descent::{Course, Descent, Slope};
 use crate::evaluate::AutoencoderQuality;
+use crate::given::Shares;
 use crate::quality::mean_ssim;
 use crate::run::Run;
-use crate::{AutoencoderRun, Error, Optimizer};
+use crate::transformer::open_model;
+use crate::{AutoencoderRun, Error, Optimizer, lexicon, places};
 
 /// Where a model file holds its autoencoder.
 const MODEL_PREFIX: &str = "model.autoencoder";
+/// And there what looks at plates.
+const GATES_PREFIX: &str = "model.autoencoder.reference.";
 /// Scenes of the held-out evaluation: the figures of sets of 24 differ by 3 dB, as sketches and fast subjects are many or few.
 const EVALUATION_SCENES: u32 = 96;
 
@@ -43,6 +50,16 @@ pub fn train(
     let pack = Arc::new(Pack::open(&config.run.pack)?);
     let corpus = Corpus::new(pack.clone(), Split::Train, config.run.seed, &config.model)
         .with_even_share(config.even_share);
+    let denoiser = denoiser(config, device)?;
+    let corpus = if config.model.gate_channels.is_some() || denoiser.is_some() {
+        let shares = Shares {
+            given: config.given_share,
+            remixed: config.remix_share,
+        };
+        staged(corpus, shares)
+    } else {
+        corpus
+    };
     let shape = Shape {
         batch: config.batch,
         latent_frames: config.latent_frames,
@@ -52,11 +69,6 @@ pub fn train(
     let training_device = device.clone().autodiff();
     let fresh = Autoencoder::new(&config.model, &training_device).freeze_basis();
 
-    let course = AutoencoderCourse {
-        config,
-        corpus: &corpus,
-        device,
-    };
     let descent = Descent::open(&mut run, fresh, |run, fresh| {
         Ok(first_model(config, fresh, run, &corpus, device)?.freeze_basis())
     })?;
@@ -66,6 +78,17 @@ pub fn train(
         let found = evaluate(&descent.network.valid(), &corpus, device);
         run.say(&format!("held-out before training: {found}"));
     }
+    // The linear code stays.
+    let code = descent.network.valid();
+    let course = AutoencoderCourse {
+        degrading: Degrading {
+            config,
+            code: &code,
+            denoiser: denoiser.as_ref(),
+            device,
+        },
+        corpus: &corpus,
+    };
     let batches = corpus.stream(descent.step..config.run.steps, move |corpus, step| {
         corpus.batch(step, shape)
     });
@@ -73,10 +96,33 @@ pub fn train(
     Ok(())
 }
 
+/// The model whose denoiser makes what the decoder learns from, if there is one.
+fn denoiser(config: &AutoencoderRun, device: &Device) -> Result<Option<Mini>, Error> {
+    if config.denoised_share == 0.0 {
+        return Ok(None);
+    }
+    let missing = || Error::Config {
+        path: "from".into(),
+        reason: "denoised_share asks for a denoiser: name the model that holds it".into(),
+    };
+    let model = open_model(config.from.as_deref().ok_or_else(missing)?, device)?;
+    Ok(Some(model))
+}
+
+/// The scenes with their plates.
+pub(crate) fn staged(corpus: Corpus, shares: Shares) -> Corpus {
+    let pack = corpus.pack().clone();
+    // Its pictures are of no use: each scene's place has its own look.
+    corpus.with_staging(
+        lexicon::lexicon(&pack),
+        places::backdrops(&pack, &[]),
+        shares,
+    )
+}
+
 struct AutoencoderCourse<'a> {
-    config: &'a AutoencoderRun,
+    degrading: Degrading<'a>,
     corpus: &'a Corpus,
-    device: &'a Device,
 }
 
 impl Course for AutoencoderCourse<'_> {
@@ -84,12 +130,22 @@ impl Course for AutoencoderCourse<'_> {
     type Batch = ClipBatch;
 
     fn slope(&self, network: &Autoencoder, batch: ClipBatch, step: u32) -> Result<Slope, Error> {
-        self.device.seed(self.config.run.seed ^ u64::from(step));
-        let patches = batch.patches(self.device);
+        let Degrading {
+            config,
+            code,
+            device,
+            ..
+        } = self.degrading;
+        device.seed(config.run.seed ^ u64::from(step));
+        let (latents, shown) = self.degrading.latents(&batch)?;
+        let lost = lost(code, &batch, device).map(|lost| lost * shown);
+        let decoded =
+            network.decode_tokens(Tensor::from_inner(latents), lost.map(Tensor::from_inner));
+        let patches = batch.patches(device);
         Ok(Slope {
             tokens: patches.dims()[..4].iter().product(),
             products_per_token: network.decoder_products_per_token(),
-            loss: loss(network, patches, self.config.latent_noise),
+            loss: loss(decoded - Tensor::from_inner(network.valid().unpatchify(patches))),
         })
     }
 
@@ -99,7 +155,7 @@ impl Course for AutoencoderCourse<'_> {
         descent: &Descent<Autoencoder>,
         _finished: bool,
     ) -> Result<(), Error> {
-        report(run, descent, self.corpus, self.device)
+        report(run, descent, self.corpus, self.degrading.device)
     }
 }
 
@@ -125,6 +181,11 @@ fn first_model(
             say_kept(run, &basis);
             let fitted = basis.within(fresh.clone());
             basis::grow(&mut tensors, &fitted, known_channels);
+        }
+        // Gates that the model has none of begin closed.
+        let gates = weights::collect(&fresh, MODEL_PREFIX).into_iter();
+        for (name, values) in gates.filter(|(name, _)| name.starts_with(GATES_PREFIX)) {
+            tensors.entry(name).or_insert(values);
         }
         return Ok(weights::assign(fresh, MODEL_PREFIX, &tensors)?);
     }
@@ -167,23 +228,12 @@ pub fn load(path: &Path, device: &Device) -> Result<(Autoencoder, AutoencoderCon
     Ok((optimizer.averaged(model), config.model))
 }
 
-/// Absolute plus squared error of the decoded clip. The decoder sees latents as the denoiser will give it: some nearly clean,
-/// some with errors that differ from patch to patch, so it learns to look at a patch's neighbours too.
-fn loss(model: &Autoencoder, patches: Tensor<5>, latent_noise: f32) -> Tensor<1> {
-    let patches = Tensor::from_inner(patches);
-    let latents = model.encode_tokens(patches.clone());
-    let mut per_clip = [1; 5];
-    per_clip[0] = latents.dims()[0];
-    let device = latents.device();
-    let most = Distribution::Uniform(0.0, f64::from(latent_noise));
-    let level = Tensor::<5>::random(per_clip, most, &device);
-    let noise = latents.random_like(Distribution::Normal(0.0, 1.0)) * level;
-    let latents = latents + noise;
-    let difference = model.decode_tokens(latents) - model.unpatchify(patches);
+/// Absolute plus squared error of a decoded clip.
+fn loss(difference: Tensor<5>) -> Tensor<1> {
     difference.clone().abs().mean() + difference.square().mean() * 4.0
 }
 
-/// Quality of held-out clips at native size, decoded as a stream.
+/// Quality of held-out clips at native size, decoded as a stream, beside their plates where the corpus has them.
 pub fn evaluate(model: &Autoencoder, corpus: &Corpus, device: &Device) -> AutoencoderQuality {
     let held_out = corpus.held_out();
     let (mut squared, mut decibels, mut ssim) = (0.0, 0.0, 0.0);
@@ -193,11 +243,13 @@ pub fn evaluate(model: &Autoencoder, corpus: &Corpus, device: &Device) -> Autoen
             latent_frames: 5,
             anywhere: false,
         };
-        let patches = held_out.batch(step, shape).patches(device);
+        let batch = held_out.batch(step, shape);
+        let patches = batch.patches(device);
         let latents = model
             .encode_tokens(patches.clone())
             .permute([0, 4, 1, 2, 3]);
-        let decoded = model.decode_step(latents, &mut DecodeState::default());
+        let lost = lost(model, &batch, device);
+        let decoded = model.decode_step(latents, lost, &mut DecodeState::default());
         let frames = decoded.dims()[2];
         let video = model.unpatchify(patches);
         let padding = video.dims()[2] - frames;
@@ -245,7 +297,8 @@ fn report(
         let latents = averaged
             .encode_tokens(patches.clone())
             .permute([0, 4, 1, 2, 3]);
-        let decoded = averaged.decode_step(latents, &mut DecodeState::default());
+        let lost = lost(&averaged, &batch, device);
+        let decoded = averaged.decode_step(latents, lost, &mut DecodeState::default());
         let last = decoded.dims()[2] - 1;
         let video = averaged.unpatchify(patches);
         let end = video.dims()[2] - 1;

@@ -60,6 +60,19 @@ pub struct AutoencoderRun {
     pub whitening: f32,
     /// Largest deviation of the noise on the latents that the decoder learns from; each clip draws its own from 0 on.
     pub latent_noise: f32,
+    /// Share of steps in which the decoder learns from latents as the denoiser of `from` leaves them after one step from less noise than
+    /// 0.7, in place of noised ones.
+    #[serde(default)]
+    pub denoised_share: f32,
+    /// Shares of clips, where the decoder sees plates: without one; beside frames that were given; changed from given ones.
+    #[serde(default)]
+    pub no_plate_share: f32,
+    #[serde(default)]
+    #[allow(missing_docs)]
+    pub given_share: f32,
+    #[serde(default)]
+    #[allow(missing_docs)]
+    pub remix_share: f32,
 }
 
 /// Settings of a transformer run.

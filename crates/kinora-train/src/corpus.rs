@@ -66,6 +66,11 @@ pub struct ClipBatch {
 
 impl ClipBatch {
     /// `[batch, latent_frames, height, width, patch_values]`
+    pub(crate) fn shape(&self) -> [usize; 5] {
+        self.shape
+    }
+
+    /// `[batch, latent_frames, height, width, patch_values]`
     pub fn patches(&self, device: &Device) -> Tensor<5> {
         Tensor::from_data(TensorData::new(self.patches.clone(), self.shape), device)
     }

@@ -35,6 +35,7 @@ use clips::{clip_frames, clip_seed, evenly, judge, make, wide, write_sheet};
 
 use crate::classifier::{Judges, Predictions};
 use crate::corpus::Corpus;
+use crate::given::Shares;
 use crate::{Error, autoencoder, path_judge};
 
 /// Prompts as people write them.
@@ -169,7 +170,12 @@ pub fn evaluate(
 
     report(EvaluateProgress::Autoencoder)?;
     let networks = options.model.networks();
-    let quality = autoencoder::evaluate(&networks.autoencoder, &corpus, device);
+    let scenes = if networks.autoencoder.sees_plates() {
+        autoencoder::staged(corpus.clone(), Shares::default())
+    } else {
+        corpus.clone()
+    };
+    let quality = autoencoder::evaluate(&networks.autoencoder, &scenes, device);
 
     let real = judge_rendered(options, &corpus, device, |done, total| {
         report(EvaluateProgress::Ceiling { done, total })

@@ -6,7 +6,8 @@
 //! which is what a small denoiser learns fastest.
 //!
 //! **Decoder**: the transposed map, plus a residual network that sees the neighbouring tokens and
-//! the latent frame before, and restores what the linear code lost.
+//! the latent frame before, and restores what the linear code lost; where a [plate](super::plate) is at hand, also by what the code
+//! loses of that.
 //!
 //! Frame 0 of a clip stands alone in latent frame 0 (it is repeated to fill the patch, as causal
 //! padding); latent frame `k` then holds frames `4k − 3 ..= 4k`.
@@ -16,7 +17,8 @@ use burn::tensor::{Device, Tensor};
 use kinora_kernels::Activation;
 
 use super::config::AutoencoderConfig;
-use crate::layers::{Conv, LayerNorm, Linear, pixel_shuffle};
+use super::reference::Reference;
+use crate::layers::{Conv, LayerNorm, Linear, pixel_shuffle, pixel_unshuffle};
 
 /// `x + conv(silu(conv(norm(x))))`
 #[derive(Module, Debug)]
@@ -63,11 +65,13 @@ impl Stage {
         }
     }
 
-    fn forward(&self, mut x: Tensor<5>) -> Tensor<5> {
-        for block in &self.blocks {
-            x = block.forward(x);
-        }
-        pixel_shuffle(self.expand.forward(x), self.upsample)
+    fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        pixel_shuffle(self.expand.forward(self.refined(x)), self.upsample)
+    }
+
+    /// Before the step to the next resolution.
+    fn refined(&self, x: Tensor<5>) -> Tensor<5> {
+        self.blocks.iter().fold(x, |x, block| block.forward(x))
     }
 }
 
@@ -85,6 +89,7 @@ pub struct Autoencoder {
     decode: Linear,
     conv_in: Conv,
     stages: Vec<Stage>,
+    reference: Option<Reference>,
     patch: usize,
     patch_frames: usize,
 }
@@ -92,27 +97,29 @@ pub struct Autoencoder {
 impl Autoencoder {
     /// A fresh network; the linear maps are to be fitted, see [`set_basis`](Self::set_basis).
     pub fn new(config: &AutoencoderConfig, device: &Device) -> Self {
-        let values = config.patch_values();
         let latent = config.latent_channels;
         let [wide, middle, narrow] = config.decoder_channels;
         let [blocks_wide, blocks_middle, blocks_narrow] = config.decoder_blocks;
         let last = config.patch / 4;
+        let values = config.patch_frames * 3 * last * last;
+        let gates = |hidden: usize| Reference::new(narrow, hidden, values, device);
         let mut out = Stage::new(
             blocks_narrow,
             [narrow, config.patch_frames * 3],
             last,
             device,
         );
-        out.expand = Linear::zeros(narrow, config.patch_frames * 3 * last * last, device);
+        out.expand = Linear::zeros(narrow, values, device);
         Self {
-            encode: Linear::new(values, latent, 1.0, device),
-            decode: Linear::new(latent, values, 1.0, device),
+            encode: Linear::new(config.patch_values(), latent, 1.0, device),
+            decode: Linear::new(latent, config.patch_values(), 1.0, device),
             conv_in: Conv::new(2, [latent, wide], 1.0, device),
             stages: vec![
                 Stage::new(blocks_wide, [wide, middle], 2, device),
                 Stage::new(blocks_middle, [middle, narrow], 2, device),
                 out,
             ],
+            reference: config.gate_channels.map(gates),
             patch: config.patch,
             patch_frames: config.patch_frames,
         }
@@ -160,10 +167,21 @@ impl Autoencoder {
         self.encode.forward(patches)
     }
 
-    /// All frames of latents, channels last, that begin a clip: `patch_frames` of each.
-    pub fn decode_tokens(&self, latents: Tensor<5>) -> Tensor<5> {
+    /// All frames of latents, channels last, that begin a clip: `patch_frames` of each; beside what the code [loses](Self::lost) of
+    /// their plate, where there is one.
+    pub fn decode_tokens(&self, latents: Tensor<5>, lost: Option<Tensor<5>>) -> Tensor<5> {
         let first = latents.clone().narrow(1, 0, 1);
-        self.decode_patches(latents, first)
+        self.decode_patches(latents, first, lost)
+    }
+
+    /// What the code loses of pixels that are [grouped by patch](Self::patchify), such as those of a plate.
+    pub fn lost(&self, patches: Tensor<5>) -> Tensor<5> {
+        patches.clone() - self.decode.forward(self.encode_tokens(patches))
+    }
+
+    /// Whether the decoder looks at what is [lost](Self::lost) of a plate.
+    pub fn sees_plates(&self) -> bool {
+        self.reference.is_some()
     }
 
     /// Multiply-adds of the decoder's trained part for one latent token.
@@ -178,7 +196,9 @@ impl Autoencoder {
             products += places * channels_in * channels_out;
             places *= stage.upsample * stage.upsample;
         }
-        products
+        let finest = places / self.last_stage().upsample.pow(2);
+        let gates = self.reference.as_ref().map_or(0, Reference::products);
+        products + finest * gates
     }
 
     /// Pixels grouped by patch: the values behind each latent token.
@@ -220,10 +240,16 @@ impl Autoencoder {
     /// # Shapes
     ///
     /// - `latents`: `[batch, latent_channels, latent_frames, height, width]`
+    /// - `lost`: what the code [loses](Self::lost) of their plate, if there is one
     /// - output: `[batch, 3, frames, height · patch, width · patch]`, about −1 to 1; the first call
     ///   of a clip gives `1 + patch_frames · (latent_frames − 1)` frames, later ones
     ///   `patch_frames · latent_frames`
-    pub fn decode_step(&self, latents: Tensor<5>, state: &mut DecodeState) -> Tensor<5> {
+    pub fn decode_step(
+        &self,
+        latents: Tensor<5>,
+        lost: Option<Tensor<5>>,
+        state: &mut DecodeState,
+    ) -> Tensor<5> {
         let starts = state.previous.is_none();
         let latents = latents.permute([0, 2, 3, 4, 1]);
         let [_, frames, _, _, _] = latents.dims();
@@ -232,7 +258,7 @@ impl Autoencoder {
             .take()
             .unwrap_or_else(|| latents.clone().narrow(1, 0, 1));
         state.previous = Some(latents.clone().narrow(1, frames - 1, 1));
-        let video = self.decode_patches(latents, previous);
+        let video = self.decode_patches(latents, previous, lost);
         if starts {
             let padding = self.patch_frames - 1;
             let frames = video.dims()[2];
@@ -242,16 +268,42 @@ impl Autoencoder {
         }
     }
 
-    /// Decodes whole patches of frames, channels last, given the latent frame before them.
-    fn decode_patches(&self, latents: Tensor<5>, previous: Tensor<5>) -> Tensor<5> {
+    fn last_stage(&self) -> &Stage {
+        self.stages.last().expect("there are three")
+    }
+
+    /// Decodes whole patches of frames, channels last, given the latent frame before them and what is lost of their plate.
+    fn decode_patches(
+        &self,
+        latents: Tensor<5>,
+        previous: Tensor<5>,
+        lost: Option<Tensor<5>>,
+    ) -> Tensor<5> {
         let base = self.unpatchify(self.decode.forward(latents.clone()));
         let mut x = self
             .conv_in
             .forward(Tensor::cat(vec![previous, latents], 1), Activation::None);
-        for stage in &self.stages {
+        for stage in &self.stages[..self.stages.len() - 1] {
             x = stage.forward(x);
         }
-        // The last stage leaves [batch, f, height, width, t · colours].
+        let last = self.last_stage();
+        let detail = match &self.reference {
+            None => last.expand.forward(last.refined(x)),
+            Some(reference) => {
+                let lost = match lost {
+                    Some(lost) => self.places(self.unpatchify(lost)),
+                    None => {
+                        let mut shape = x.dims();
+                        [_, shape[4]] = last.expand.weight.dims();
+                        Tensor::zeros(shape, &x.device())
+                    }
+                };
+                let x = last.refined(reference.seen(x, lost.clone()));
+                last.expand.forward(x.clone()) + reference.shown(x, lost)
+            }
+        };
+        let x = pixel_shuffle(detail, last.upsample);
+        // [batch, f, height, width, t · colours]
         let [batch, f, height, width, channels] = x.dims();
         let t = self.patch_frames;
         let detail = x
@@ -259,6 +311,17 @@ impl Autoencoder {
             .permute([0, 5, 1, 4, 2, 3])
             .reshape([batch, channels / t, f * t, height, width]);
         base + detail
+    }
+
+    /// Frames as the last stage makes them, before their pixels are spread.
+    fn places(&self, video: Tensor<5>) -> Tensor<5> {
+        let [batch, colours, frames, height, width] = video.dims();
+        let t = self.patch_frames;
+        let x = video
+            .reshape([batch, colours, frames / t, t, height, width])
+            .permute([0, 2, 4, 5, 3, 1])
+            .reshape([batch, frames / t, height, width, t * colours]);
+        pixel_unshuffle(x, self.last_stage().upsample)
     }
 
     /// The part that gradient descent trains; the linear maps stay as fitted.

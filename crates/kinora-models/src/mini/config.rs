@@ -20,6 +20,10 @@ pub struct AutoencoderConfig {
     /// Residual blocks at each of these.
     #[config(default = "[1, 1, 1]")]
     pub decoder_blocks: [usize; 3],
+    /// Channels of the gates by which the decoder adds what the code loses of the [plate](super::plate); without them it does not look at
+    /// plates.
+    #[config(default = "None")]
+    pub gate_channels: Option<usize>,
 }
 
 impl AutoencoderConfig {

@@ -19,6 +19,7 @@ mod older;
 mod phrases;
 mod planning;
 pub mod plate;
+mod reference;
 mod stage;
 pub mod still;
 pub mod text;

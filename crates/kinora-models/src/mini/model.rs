@@ -181,6 +181,7 @@ impl Mini {
             max_frames: None,
             known_frames: KnownFrames::Any,
             tells_steps: false,
+            decodes_with_text: parts.networks.autoencoder.sees_plates(),
             frames: Source::Decoded,
             defaults: defaults(config.frames_per_second),
         };
@@ -521,6 +522,23 @@ impl VideoModel for Mini {
     }
 
     fn decode_step(&self, latents: Tensor<5>, state: &mut DecodeState) -> Result<Tensor<5>, Error> {
-        Ok(self.networks().autoencoder.decode_step(latents, state))
+        Ok(self
+            .networks()
+            .autoencoder
+            .decode_step(latents, None, state))
+    }
+
+    fn decode_step_of(
+        &self,
+        latents: Tensor<5>,
+        (first, script): (usize, &Script),
+        state: &mut DecodeState,
+    ) -> Result<Tensor<5>, Error> {
+        let autoencoder = &self.networks().autoencoder;
+        let stage = script.stage.as_ref().filter(|_| autoencoder.sees_plates());
+        let [_, _, frames, rows, columns] = latents.dims();
+        let grid = [frames, rows, columns];
+        let lost = stage.and_then(|stage| stage.lost(autoencoder, first, grid, &self.device));
+        Ok(autoencoder.decode_step(latents, lost, state))
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Mutex;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::autoencoder::{Autoencoder, DecodeState};
 use super::backdrop::Backdrop;
@@ -75,6 +75,27 @@ impl Stage {
         Some(last.insert((first, condition)).1.clone())
     }
 
+    /// What the code loses of the plate of the latent frames from `first` on, `[1, frames, rows, columns, patch_values]`; `None` behind
+    /// the end of the paths.
+    pub(super) fn lost(
+        &self,
+        autoencoder: &Autoencoder,
+        first: usize,
+        grid: [usize; 3],
+        device: &Device,
+    ) -> Option<Tensor<5>> {
+        let [frames, rows, columns] = grid;
+        let per_latent = self.size.patch_frames;
+        let path = self
+            .path
+            .get(first * per_latent..(first + frames) * per_latent)?;
+        let patches = self.plate(first, path).patches;
+        let values = patches.len() / (frames * rows * columns);
+        let shape = [1, frames, rows, columns, values];
+        let patches = Tensor::from_data(TensorData::new(patches, shape), device);
+        Some(autoencoder.lost(patches))
+    }
+
     /// The plate of the latent frames from `first` on, along this part of the path.
     fn plate(&self, first: usize, path: &[FrameLayout]) -> Plate {
         match &self.shown {
@@ -105,7 +126,7 @@ pub(super) fn still(
 ) -> Still {
     // As if nothing had moved before it.
     let twice = latents.repeat_dim(2, 2);
-    let video = autoencoder.decode_step(twice, &mut DecodeState::default());
+    let video = autoencoder.decode_step(twice, None, &mut DecodeState::default());
     let last = video.dims()[2] - 1;
     let values = floats(video.narrow(2, last, 1).permute([0, 2, 3, 4, 1]));
     let pixels = values

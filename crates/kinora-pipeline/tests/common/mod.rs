@@ -47,6 +47,7 @@ impl Straight {
                 max_frames: None,
                 known_frames: KnownFrames::Any,
                 tells_steps: false,
+                decodes_with_text: false,
                 frames: Source::Clean,
                 defaults: Defaults {
                     sampler: Sampler::Euler,
@@ -146,5 +147,19 @@ impl VideoModel for Straight {
             .repeat_dim(2, frames)
             .add_scalar(self.lighter);
         Ok(frames)
+    }
+
+    /// Lighter by the place, so that frames tell which they were decoded for.
+    fn decode_step_of(
+        &self,
+        latents: Tensor<5>,
+        (first, ()): (usize, &()),
+        decoded: &mut usize,
+    ) -> Result<Tensor<5>, ModelError> {
+        let frames = self.decode_step(latents, decoded)?;
+        Ok(match self.description.decodes_with_text {
+            true => frames + first as f32 * 0.01,
+            false => frames,
+        })
     }
 }

@@ -268,6 +268,10 @@ mod tests {
             even_share: 0.5,
             whitening: 0.65,
             latent_noise: 0.0,
+            denoised_share: 0.0,
+            no_plate_share: 0.0,
+            given_share: 0.0,
+            remix_share: 0.0,
         }
     }
 
@@ -307,7 +311,7 @@ mod tests {
         );
         let error = |network: &Autoencoder, latents: &Tensor<5>| {
             let video = network.unpatchify(patches.clone());
-            (network.decode_tokens(latents.clone()) - video)
+            (network.decode_tokens(latents.clone(), None) - video)
                 .square()
                 .mean()
                 .into_scalar::<f32>()

@@ -17,10 +17,12 @@ use serde_json::json;
 
 use crate::corpus::ahead;
 use crate::descent::{Course, Descent, Slope, begin};
+use crate::given::Shares;
 use crate::quality::{mean_ssim, psnr_db};
 use crate::run::Run;
 use crate::shelf::Shelf;
-use crate::{Error, UpscalerRun};
+use crate::staging::StageBuilder;
+use crate::{Error, UpscalerRun, lexicon};
 pub(crate) use pairs::cut;
 use pairs::{Crops, Example, Studio};
 
@@ -73,11 +75,17 @@ fn studio(config: &UpscalerRun, pack: Arc<Pack>, device: &Device) -> Result<Stud
         source,
     })?;
     let model = Mini::from_bytes(&bytes, device)?;
+    let autoencoder = model.networks().autoencoder.clone();
+    let stage = autoencoder.sees_plates().then(|| {
+        let backdrops = model.backdrops().clone();
+        StageBuilder::new(lexicon::lexicon(&pack), backdrops, Shares::default())
+    });
     Ok(Studio {
         pack,
-        autoencoder: model.networks().autoencoder.clone(),
+        autoencoder,
+        stage,
         latent_noise: config.latent_noise,
-        patch_frames: model.config().autoencoder.patch_frames,
+        autoencoder_sizes: model.config().autoencoder.clone(),
         seed: config.run.seed,
         device: device.clone(),
     })

@@ -7,15 +7,18 @@ use kinora_data::{Aspect, Pack, RenderOptions, Renderer, SceneSpec, Split};
 use kinora_media::{Frame, resize};
 use kinora_models::mini::LATEST_WINDOW;
 use kinora_models::mini::autoencoder::Autoencoder;
+use kinora_models::mini::config::AutoencoderConfig;
+use kinora_models::mini::plate::{Plate, PlateSize};
 use kinora_models::upscaler::{SCALE, Source};
 use kinora_pipeline::{frames_from_tensor, tensor_from_frames};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::Error;
-use crate::corpus::{FRAMES_PER_SECOND, HELD_OUT_SEED};
+use crate::corpus::{HELD_OUT_SEED, Window, caption};
 use crate::flow::gaussian;
 use crate::shelf::Shelf;
+use crate::staging::{StageBuilder, Told};
 
 /// Frames that are taken of a scene, one after another.
 const FRAMES: usize = 2;
@@ -36,7 +39,9 @@ pub(crate) struct Studio {
     pub(crate) autoencoder: Autoencoder,
     /// Largest deviation of the noise on latents.
     pub(crate) latent_noise: f32,
-    pub(crate) patch_frames: usize,
+    pub(crate) autoencoder_sizes: AutoencoderConfig,
+    /// Draws plates, where the decoder sees them.
+    pub(crate) stage: Option<StageBuilder>,
     pub(crate) seed: u64,
     pub(crate) device: Device,
 }
@@ -74,14 +79,13 @@ impl Studio {
         spec.aspect = Aspect::ALL[[0, 0, 1, 2][rng.random_range(0..4)]];
         let (width, height) = spec.aspect.native_size();
         // Two latent frames from the middle of a scene: what the second becomes depends on the first.
-        let first = rng.random_range(1..=LATEST_WINDOW) * self.patch_frames + 1 - self.patch_frames;
-        let small = RenderOptions {
+        let window = Window {
+            first: rng.random_range(1..=LATEST_WINDOW),
+            latent_frames: 2,
             width,
             height,
-            fps: FRAMES_PER_SECOND as f32,
-            start_frame: first,
-            frames: 2 * self.patch_frames,
         };
+        let (small, _) = window.options(self.autoencoder_sizes.patch_frames);
         let renderer = Renderer::new(&self.pack);
         let clip = renderer.render(&spec, small)?;
         let frame = |index: usize| {
@@ -90,13 +94,15 @@ impl Studio {
         };
         let frames: Vec<Frame> = (0..clip.frames).map(frame).collect::<Result<_, _>>()?;
         let deviation = latent_noise * rng.random::<f32>();
-        let decoded = self.round_trip(&frames, deviation, &mut rng)?;
+        let plate = self.plate(&renderer, &spec, window, rng.random());
+        let decoded = self.round_trip(&frames, plate, deviation, &mut rng)?;
 
-        let shown = self.patch_frames + rng.random_range(0..=self.patch_frames - FRAMES);
+        let shown = self.autoencoder_sizes.patch_frames
+            + rng.random_range(0..=self.autoencoder_sizes.patch_frames - FRAMES);
         let large = RenderOptions {
             width: SCALE * width,
             height: SCALE * height,
-            start_frame: first + shown,
+            start_frame: small.start_frame + shown,
             frames: FRAMES,
             ..small
         };
@@ -113,18 +119,50 @@ impl Studio {
         (0..FRAMES).map(example).collect()
     }
 
+    /// What the decoder sees of a scene beside its latents.
+    fn plate(
+        &self,
+        renderer: &Renderer<'_>,
+        spec: &SceneSpec,
+        window: Window,
+        words: u64,
+    ) -> Option<Plate> {
+        let stage = self.stage.as_ref()?;
+        let caption = caption(spec, &self.pack, words);
+        let slots = stage.slots(spec, &caption);
+        let told = Told {
+            renderer,
+            spec,
+            slots: &slots,
+        };
+        let size = PlateSize {
+            frame: [window.width, window.height],
+            patch: self.autoencoder_sizes.patch,
+            patch_frames: self.autoencoder_sizes.patch_frames,
+        };
+        let backdrop = stage.backdrop(spec, &caption, size.frame);
+        Some(stage.plate(told, backdrop.as_ref(), size, window))
+    }
+
     /// Frames as they come back from latents with noise.
     fn round_trip(
         &self,
         frames: &[Frame],
+        plate: Option<Plate>,
         deviation: f32,
         rng: &mut ChaCha8Rng,
     ) -> Result<Vec<Frame>, Error> {
         let video = tensor_from_frames(frames, &self.device);
         let patches = self.autoencoder.patchify(video);
+        let shape = patches.dims();
         let latents = self.autoencoder.encode_tokens(patches);
         let noise = gaussian(latents.dims(), rng, &self.device) * deviation;
-        let decoded = self.autoencoder.decode_tokens(latents + noise);
+        let lost = plate.map(|plate| {
+            let patches = TensorData::new(plate.patches, shape);
+            let patches = Tensor::from_data(patches, &self.device);
+            self.autoencoder.lost(patches)
+        });
+        let decoded = self.autoencoder.decode_tokens(latents + noise, lost);
         Ok(frames_from_tensor(decoded)?)
     }
 }
