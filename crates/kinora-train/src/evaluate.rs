@@ -4,6 +4,7 @@
 mod clips;
 mod continuity;
 mod distance;
+mod long;
 mod page;
 mod report;
 mod tasks;
@@ -24,6 +25,7 @@ use kinora_pipeline::Sampling;
 
 pub use continuity::{Drift, psnr_db, seam_jump};
 pub use distance::feature_distance;
+pub use long::LongClips;
 pub use report::{
     Accuracies, Accuracy, AutoencoderQuality, EvaluateReport, Facts, JudgedClip, Seen, Settings,
     SheetRow,
@@ -88,6 +90,8 @@ pub struct EvaluateOptions<'a> {
     pub task_clips: usize,
     /// Seconds of the clip whose [`Drift`] is measured; less than two are none.
     pub drift_secs: f64,
+    /// Clips of that length whose subjects are judged at both ends.
+    pub long_clips: usize,
     /// Prompts of the sheet, such as [`EVERYDAY_PROMPTS`].
     pub prompts: &'a [&'a str],
     /// How clips are sampled; each clip after the first has the next seed.
@@ -117,7 +121,7 @@ pub enum EvaluateProgress {
         /// Clips in all.
         total: usize,
     },
-    /// Tasks with given frames are being measured, and the drift of a long clip.
+    /// Tasks with given frames are being measured, and long clips.
     Tasks {
         /// Clips that are done.
         done: usize,
@@ -193,15 +197,21 @@ pub fn evaluate(
         report(EvaluateProgress::Clips { done, total })
     })?;
 
-    // The long clip comes last of them.
+    // The long clips come last of them.
     let task_clips = options.task_clips * GivenTask::ALL.len();
-    let total = task_clips + 1;
+    let total = task_clips + 1 + options.long_clips;
     let tasks = tasks::measure(options, device, |done| {
         report(EvaluateProgress::Tasks { done, total })
     })?;
-    let drift = tasks::drift(options, device, || {
+    let drift = long::drift(options, device, || {
         report(EvaluateProgress::Tasks {
             done: task_clips,
+            total,
+        })
+    })?;
+    let long_clips = long::subjects(options, device, |done| {
+        report(EvaluateProgress::Tasks {
+            done: task_clips + 1 + done,
             total,
         })
     })?;
@@ -234,6 +244,7 @@ pub fn evaluate(
         seconds_per_clip: made.time.as_secs_f64() / options.clips.max(1) as f64,
         tasks,
         drift,
+        long_clips,
         clips: made.clips,
         sheet,
     };

@@ -41,6 +41,7 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
         task_clips: args.task_clips as usize,
         paths: args.paths as usize,
         drift_secs: args.drift_seconds,
+        long_clips: args.long_clips as usize,
         prompts: &EVERYDAY_PROMPTS,
         sampling: Sampling {
             sampler: defaults.sampler,

@@ -99,6 +99,10 @@ pub struct MiniConfig {
     /// Sizes that the model was trained on, `[width, height]` in pixels.
     #[config(default = "vec![[176, 96], [128, 128], [96, 176]]")]
     pub sizes: Vec<[usize; 2]>,
+    /// Whether guidance leads away from what the model makes of the same plate without words, which it was trained on then; else from
+    /// what it makes of neither.
+    #[config(default = "None")]
+    pub guides_by_words: Option<bool>,
 }
 
 impl MiniConfig {
@@ -111,6 +115,11 @@ impl MiniConfig {
             ("latent_channels", autoencoder.latent_channels, 4096),
             ("patch", autoencoder.patch, 64),
             ("patch_frames", autoencoder.patch_frames, 16),
+            (
+                "gate_channels",
+                autoencoder.gate_channels.unwrap_or(1),
+                4096,
+            ),
             ("vocabulary", self.text.vocabulary, 1 << 18),
             ("max_tokens", self.text.max_tokens, 4096),
             ("window", self.window, 1024),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -138,7 +139,7 @@ pub fn plate_condition(
 #[derive(Debug)]
 pub struct Script {
     context: PreparedContext,
-    stage: Option<Stage>,
+    stage: Option<Arc<Stage>>,
 }
 
 /// What a trained model consists of.
@@ -409,7 +410,7 @@ impl Mini {
                 (None, Some(source)) => self.uncovered(source.clone()),
                 (stage, _) => {
                     let grid = [frames, rows, columns];
-                    self.condition(stage.as_ref(), window.first_latent_frame, grid)
+                    self.condition(stage.as_deref(), window.first_latent_frame, grid)
                 }
             });
             latents.push(window.latents.clone());
@@ -504,9 +505,17 @@ impl VideoModel for Mini {
     ) -> Result<Script, Error> {
         let stage = self.settle(prompt, clip, known)?;
         Ok(Script {
-            stage: Some(stage),
+            stage: Some(Arc::new(stage)),
             ..text
         })
+    }
+
+    fn accompany(&self, negative: Script, prompt: &Script) -> Script {
+        let sees_plate = self.config().guides_by_words == Some(true);
+        Script {
+            stage: prompt.stage.clone().filter(|_| sees_plate),
+            ..negative
+        }
     }
 
     fn velocity(&self, window: Window<'_>, text: &Script) -> Result<Tensor<5>, Error> {

@@ -43,6 +43,9 @@ pub struct Drift {
     pub seconds: f64,
     /// Largest change of the mean of red, green or blue, in levels of 255.
     pub colour: f64,
+    /// The same as a part of that mean in the first frames.
+    #[serde(default)]
+    pub colour_share: f64,
     /// Contrast (deviation of luma) of the last frames as a part of that of the first.
     pub contrast: f64,
 }
@@ -52,9 +55,14 @@ impl Drift {
     pub fn between(first: &[Frame], last: &[Frame], seconds: f64) -> Option<Self> {
         let (from, to) = (Look::of(first)?, Look::of(last)?);
         let channels = from.mean.iter().zip(to.mean);
+        let changes = channels.map(|(a, b)| ((a - b).abs(), (a - b).abs() / a.max(1.0)));
+        let (colour, colour_share) = changes.fold((0.0, 0.0), |most: (f64, f64), change| {
+            (most.0.max(change.0), most.1.max(change.1))
+        });
         Some(Self {
             seconds,
-            colour: rounded(channels.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)),
+            colour: rounded(colour),
+            colour_share: rounded(colour_share),
             contrast: rounded(to.contrast / from.contrast.max(f64::EPSILON)),
         })
     }
@@ -150,6 +158,7 @@ mod tests {
             Frame::from_fn(8, 8, |x, y| [if (x + y) % 2 == 0 { low } else { high }; 3]).unwrap()
         };
         let drift = Drift::between(&[checks(50, 150)], &[checks(90, 140)], 60.0).unwrap();
+        assert!((drift.colour_share - 0.15).abs() < 1e-9);
         assert!((drift.colour - 15.0).abs() < 1e-9 && (drift.contrast - 0.5).abs() < 1e-9);
         assert_eq!(Drift::between(&[], &[grey(1)], 1.0), None);
     }

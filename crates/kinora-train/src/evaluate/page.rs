@@ -122,9 +122,25 @@ impl EvaluateReport {
         }
         if let Some(drift) = &self.drift {
             text += &format!(
-                "\nFrom the first to the last of {} seconds the mean colour drifts by {:.1} levels of 255, and \
+                "\nFrom the first to the last seconds of {} the mean colour drifts by {:.1} levels of 255, {:.1} %, and \
                  contrast becomes {:.2} of what it was.\n",
-                drift.seconds, drift.colour, drift.contrast
+                drift.seconds,
+                drift.colour,
+                drift.colour_share * 100.0,
+                drift.contrast
+            );
+        }
+        if let Some(long) = &self.long_clips {
+            let (first, last) = (long.first, long.last);
+            text += &format!(
+                "\nOf {} clips of {} seconds the judges see the right subject in {} at the beginning and in {} at the end; among \
+                 the five likeliest in {} and {}.\n",
+                first.subject_top_1.of,
+                long.seconds,
+                first.subject_top_1.right,
+                last.subject_top_1.right,
+                first.subject_top_5.right,
+                last.subject_top_5.right,
             );
         }
         text

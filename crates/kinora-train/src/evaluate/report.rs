@@ -7,7 +7,7 @@ use kinora_data::{Background, Camera, Fact, Motion, Style, TimeOfDay, Weather};
 use kinora_models::weights;
 use serde::{Deserialize, Serialize};
 
-use super::{Drift, TaskQuality};
+use super::{Drift, LongClips, TaskQuality};
 use crate::{Error, PathAccuracies};
 
 /// All that an evaluation found.
@@ -43,6 +43,9 @@ pub struct EvaluateReport {
     /// How colours drift in a long clip.
     #[serde(default)]
     pub drift: Option<Drift>,
+    /// Whether subjects stay what they are in long clips.
+    #[serde(default)]
+    pub long_clips: Option<LongClips>,
     /// Every judged clip.
     pub clips: Vec<JudgedClip>,
     /// Rows of the sheet of everyday prompts, from the top.

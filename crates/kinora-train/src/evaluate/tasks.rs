@@ -1,5 +1,5 @@
 //! Tasks with given frames, on rendered scenes of held-out combinations: a picture that goes on, a clip that is extended,
-//! filled or looped; and what a minute does to colours.
+//! filled or looped.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +9,17 @@ use kinora_media::{Frame, FrameRate};
 use kinora_models::{Description, VideoModel};
 use kinora_pipeline::tasks::{bridge, frames_after, frames_before, stills};
 use kinora_pipeline::{
-    Beside, Film, Finish, Fit, Generation, Piece, Rates, Reel, Sampling, Take, Timeline, generate,
-    make,
+    Beside, Film, Finish, Fit, Piece, Rates, Reel, Sampling, Take, Timeline, make,
 };
 use serde::{Deserialize, Serialize};
 
 use super::clips::{clip_seed, wide};
-use super::continuity::{Drift, mean, median, psnr_db, rounded, seam_jump};
+use super::continuity::{mean, median, psnr_db, rounded, seam_jump};
 use super::{EvaluateOptions, scene};
 use crate::Error;
 
 /// Latent frames that are made between or beside given ones.
 const MADE_LATENT_FRAMES: usize = 3;
-/// What moves little by itself: only drift changes its colours.
-const DRIFT_PROMPT: &str = "a koala stands on a meadow by day, static camera";
-
 /// What is made of given frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -115,45 +111,6 @@ pub(super) fn measure(
         all.push(measured.quality(task, scenes));
     }
     Ok(all)
-}
-
-/// How colours drift in a clip of `options.drift_secs`; `None` for none.
-pub(super) fn drift(
-    options: &EvaluateOptions<'_>,
-    device: &Device,
-    mut report: impl FnMut() -> Result<(), Error>,
-) -> Result<Option<Drift>, Error> {
-    let fps = options.model.description().frames_per_second;
-    let frames = (options.drift_secs * fps as f64).round() as usize;
-    if frames < 2 * fps {
-        return Ok(None);
-    }
-    let request = Generation {
-        prompt: DRIFT_PROMPT,
-        negative: "",
-        size: wide(),
-        frames,
-        sampling: options.sampling.clone(),
-    };
-    let (mut first, mut last) = (Vec::new(), Vec::new());
-    let mut place = 0;
-    let mut going = Ok(());
-    let go_on = |_| {
-        going = report();
-        going.is_ok()
-    };
-    let made = generate(options.model, &request, None, device, go_on, |frame| {
-        if place < fps {
-            first.push(frame);
-        } else if place + fps >= frames {
-            last.push(frame);
-        }
-        place += 1;
-        Ok(())
-    });
-    going?;
-    made?;
-    Ok(Drift::between(&first, &last, options.drift_secs))
 }
 
 /// Frames of a scene, as many as a task needs at most.

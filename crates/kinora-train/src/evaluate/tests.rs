@@ -56,7 +56,8 @@ fn a_report_holds_every_figure_and_survives_json() {
         clips: 2,
         task_clips: 1,
         paths: 2,
-        drift_secs: 2.0,
+        drift_secs: 3.0,
+        long_clips: 1,
         prompts: &EVERYDAY_PROMPTS[..1],
         sampling: Sampling {
             sampler: kinora_sampling::Sampler::Euler,
@@ -109,6 +110,11 @@ fn a_report_holds_every_figure_and_survives_json() {
         report.paths.unwrap().motion.of
     );
     assert!(report.drift.unwrap().contrast > 0.0);
+    let long = report.long_clips.unwrap();
+    assert_eq!(
+        (long.first.subject_top_5.of, long.last.subject_top_1.of),
+        (1, 1)
+    );
 
     let json = std::fs::read_to_string(out.join("report.json")).unwrap();
     assert_eq!(
@@ -120,6 +126,7 @@ fn a_report_holds_every_figure_and_survives_json() {
         "autoencoder PSNR",
         "| picture to video | 1 |",
         "the mean colour drifts by",
+        "Of 1 clips of 3 seconds",
         EVERYDAY_PROMPTS[0],
         report.clips[1].prompt.as_str(),
     ] {
@@ -134,11 +141,12 @@ fn a_report_holds_every_figure_and_survives_json() {
         task_clips: 0,
         paths: 0,
         drift_secs: 0.0,
+        long_clips: 1,
         prompts: &[],
         ..options.clone()
     };
     let report = evaluate(&nothing, &device, |_| true).unwrap();
-    assert!(report.tasks.is_empty() && report.drift.is_none());
+    assert!(report.tasks.is_empty() && report.drift.is_none() && report.long_clips.is_none());
 
     let stopped = evaluate(&options, &device, |progress| {
         !matches!(progress, EvaluateProgress::Clips { .. })

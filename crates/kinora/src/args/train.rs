@@ -88,6 +88,9 @@ pub(crate) struct EvaluateArgs {
     /// Length in seconds of the clip whose colours are watched, 0 to 600; less than 2 is none.
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = values::drift)]
     pub(crate) drift_seconds: f64,
+    /// Clips of that length whose subjects are judged at their beginning and their end, 0 to 1000; a minute takes half a minute or so.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub(crate) long_clips: u32,
     /// Seed of the first clip; the next ones follow.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
