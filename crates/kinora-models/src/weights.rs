@@ -74,12 +74,25 @@ pub fn collect<M: Module>(module: &M, prefix: &str) -> TensorMap {
 ///
 /// A parameter that is missing or has another shape.
 pub fn assign<M: Module>(module: M, prefix: &str, tensors: &TensorMap) -> Result<M, Error> {
-    struct Assigner<'a> {
+    assign_from(module, prefix, |name| tensors.get(name).cloned())
+}
+
+/// As [`assign`], with every parameter taken from where `take` finds it by its name.
+///
+/// # Errors
+///
+/// As [`assign`].
+pub fn assign_from<M: Module>(
+    module: M,
+    prefix: &str,
+    take: impl FnMut(&str) -> Option<Values>,
+) -> Result<M, Error> {
+    struct Assigner<F> {
         path: Vec<String>,
-        tensors: &'a TensorMap,
+        take: F,
         error: Option<Error>,
     }
-    impl ModuleMapper for Assigner<'_> {
+    impl<F: FnMut(&str) -> Option<Values>> ModuleMapper for Assigner<F> {
         fn enter_module(&mut self, name: &str, _container_type: &str) {
             self.path.push(name.to_owned());
         }
@@ -88,26 +101,21 @@ pub fn assign<M: Module>(module: M, prefix: &str, tensors: &TensorMap) -> Result
         }
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let name = self.path.join(".");
-            let required = param.val().dims().to_vec();
-            match self.tensors.get(&name) {
+            // What a fresh parameter would be is not drawn for that.
+            let required = param.lazy_shape().to_vec();
+            match (self.take)(&name) {
                 None => self.error = Some(Error::MissingTensor(name)),
                 Some(values) if values.shape != required => {
                     self.error = Some(Error::TensorShape {
                         name,
-                        got: values.shape.clone(),
+                        got: values.shape,
                         required,
                     });
                 }
                 Some(values) => {
-                    let data = TensorData::new(values.data.clone(), values.shape.clone());
-                    return param.map(|old| {
-                        let new = Tensor::from_data(data, &old.device());
-                        if old.is_require_grad() {
-                            new.require_grad()
-                        } else {
-                            new
-                        }
-                    });
+                    let data = TensorData::new(values.data, values.shape);
+                    let (id, value) = (param.id, Tensor::from_data(data, &param.lazy_device()));
+                    return param.transform_for_load(value, id);
                 }
             }
             param
@@ -115,7 +123,7 @@ pub fn assign<M: Module>(module: M, prefix: &str, tensors: &TensorMap) -> Result
     }
     let mut assigner = Assigner {
         path: vec![prefix.to_owned()],
-        tensors,
+        take,
         error: None,
     };
     let module = module.map(&mut assigner);
@@ -172,40 +180,75 @@ pub fn to_bytes(
     safetensors::serialize(views, Some(metadata)).map_err(format)
 }
 
-/// Tensors and metadata of a safetensors file in memory.
+/// A safetensors file in memory, as [`to_bytes`] writes it.
+pub struct WeightFile<'a> {
+    file: SafeTensors<'a>,
+    metadata: HashMap<String, String>,
+}
+
+impl<'a> WeightFile<'a> {
+    /// # Errors
+    ///
+    /// [`Error::Format`] where the file is damaged or holds a type other than F32, BF16 and U8.
+    pub fn new(bytes: &'a [u8]) -> Result<Self, Error> {
+        let format = |error: safetensors::SafeTensorError| Error::Format(error.to_string());
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
+        let file = SafeTensors::deserialize(bytes).map_err(format)?;
+        let known = [Dtype::F32, Dtype::BF16, Dtype::U8];
+        if let Some((name, view)) = file.iter().find(|(_, view)| !known.contains(&view.dtype())) {
+            return Err(Error::Format(format!(
+                "tensor '{name}' has type {:?}, expected F32, BF16 or U8",
+                view.dtype()
+            )));
+        }
+        Ok(Self {
+            file,
+            metadata: header.metadata().clone().unwrap_or_default(),
+        })
+    }
+
+    /// What it holds beside tensors.
+    pub fn metadata(&self) -> &HashMap<String, String> {
+        &self.metadata
+    }
+
+    /// All tensors but those of [whole numbers](Self::bytes).
+    pub fn floats(&self) -> TensorMap {
+        let views = self.file.iter();
+        let tensors = views.filter_map(|(name, view)| {
+            let data: Vec<f32> = match view.dtype() {
+                Dtype::F32 => {
+                    let values = view.data().as_chunks().0.iter();
+                    values.map(|&value| f32::from_le_bytes(value)).collect()
+                }
+                Dtype::BF16 => {
+                    let values = view.data().as_chunks().0.iter();
+                    let float = |&value| bf16::from_le_bytes(value).to_f32();
+                    values.map(float).collect()
+                }
+                _ => return None,
+            };
+            let shape = view.shape().to_vec();
+            Some((name.to_owned(), Values { shape, data }))
+        });
+        tensors.collect()
+    }
+
+    /// Shape and elements of a tensor of whole numbers from 0 to 255; `None` where there is none of this name.
+    pub fn bytes(&self, name: &str) -> Option<(Vec<usize>, &'a [u8])> {
+        let view = self.file.tensor(name).ok()?;
+        (view.dtype() == Dtype::U8).then(|| (view.shape().to_vec(), view.data()))
+    }
+}
+
+/// Tensors and metadata of a safetensors file in memory, without tensors of whole numbers.
 ///
 /// # Errors
 ///
-/// [`Error::Format`] where the file is damaged or holds a type other than F32, BF16 and U8.
+/// As [`WeightFile::new`].
 pub fn from_bytes(bytes: &[u8]) -> Result<(TensorMap, HashMap<String, String>), Error> {
-    let format = |error: safetensors::SafeTensorError| Error::Format(error.to_string());
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
-    let file = SafeTensors::deserialize(bytes).map_err(format)?;
-    let mut tensors = TensorMap::new();
-    for (name, view) in file.iter() {
-        let data = match view.dtype() {
-            Dtype::F32 => view
-                .data()
-                .chunks_exact(4)
-                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                .collect(),
-            Dtype::BF16 => view
-                .data()
-                .chunks_exact(2)
-                .map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32())
-                .collect(),
-            Dtype::U8 => view.data().iter().copied().map(f32::from).collect(),
-            other => {
-                return Err(Error::Format(format!(
-                    "tensor '{name}' has type {other:?}, expected F32, BF16 or U8"
-                )));
-            }
-        };
-        let shape = view.shape().to_vec();
-        tensors.insert(name.to_owned(), Values { shape, data });
-    }
-    let metadata = header.metadata().clone().unwrap_or_default();
-    Ok((tensors, metadata))
+    let file = WeightFile::new(bytes)?;
+    Ok((file.floats(), file.metadata))
 }
 
 /// Metadata of a safetensors file, of which nothing else is read.

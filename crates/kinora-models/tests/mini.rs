@@ -300,6 +300,8 @@ fn weight_file_round_trips() {
     // Stored as bf16, so once more must be exact; the order of the header's entries is free.
     let read = |bytes: &[u8]| kinora_models::weights::from_bytes(bytes).unwrap();
     assert_eq!(read(&loaded.to_bytes().unwrap()), read(&bytes));
+    assert_eq!(loaded.lexicon().pictures(), model.lexicon().pictures());
+    assert_eq!(loaded.backdrops().pictures(), model.backdrops().pictures());
     let latents = random([1, 8, 2, 3, 4], &device);
     close(
         velocity(&loaded, latents.clone()),

@@ -1,8 +1,10 @@
 //! Convolution over channels-last frames.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Device, Tensor};
 use kinora_kernels::{Activation, Precision, conv3d};
+
+use super::normal;
 
 /// Spatial 3 × 3 convolution; with `taps == 2` it also sees the frame before.
 #[derive(Module, Debug)]
@@ -18,13 +20,8 @@ impl Conv {
     pub fn new(taps: usize, channels: [usize; 2], gain: f64, device: &Device) -> Self {
         let [channels_in, channels_out] = channels;
         let std = gain / ((taps * 9 * channels_in) as f64).sqrt();
-        let weight = Tensor::random(
-            [taps, 3, 3, channels_in, channels_out],
-            Distribution::Normal(0.0, std),
-            device,
-        );
         Self {
-            weight: Param::from_tensor(weight),
+            weight: normal([taps, 3, 3, channels_in, channels_out], std, device),
             bias: Param::from_tensor(Tensor::zeros([channels_out], device)),
         }
     }

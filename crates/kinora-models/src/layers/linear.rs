@@ -1,10 +1,10 @@
 //! Linear layer and the two-layer perceptron made of it.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Device, Tensor};
 use kinora_kernels::{Activation, Precision};
 
-use super::Weight;
+use super::{Weight, normal};
 
 /// `activation(x · weight + bias)`.
 #[derive(Module, Debug)]
@@ -19,13 +19,8 @@ impl Linear {
     /// Normal weights of deviation `gain / √channels_in`, zero bias.
     pub fn new(channels_in: usize, channels_out: usize, gain: f64, device: &Device) -> Self {
         let std = gain / (channels_in as f64).sqrt();
-        let weight = Tensor::random(
-            [channels_in, channels_out],
-            Distribution::Normal(0.0, std),
-            device,
-        );
         Self {
-            weight: weight.into(),
+            weight: normal([channels_in, channels_out], std, device).into(),
             bias: Param::from_tensor(Tensor::zeros([channels_out], device)),
         }
     }

@@ -2,6 +2,7 @@
 
 mod attention;
 mod conv;
+mod fresh;
 mod linear;
 mod norm;
 mod pixels;
@@ -10,6 +11,7 @@ mod weight;
 
 pub use attention::{CrossAttention, KeyValue, SelfAttention};
 pub use conv::Conv;
+pub(crate) use fresh::normal;
 pub use linear::{Linear, Mlp};
 pub use norm::{LayerNorm, RmsNorm};
 pub use pixels::{pixel_shuffle, pixel_unshuffle};

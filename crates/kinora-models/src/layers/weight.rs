@@ -65,7 +65,7 @@ impl Weight {
     /// `[channels_in, channels_out]`
     pub fn dims(&self) -> [usize; 2] {
         match &self.numbers {
-            Numbers::Float(param) => param.dims(),
+            Numbers::Float(param) => param.lazy_shape().dims(),
             Numbers::Stored(matrix) => [matrix.columns(), matrix.rows()],
             Numbers::Int8(matrix) => [matrix.rows(), matrix.cols()],
         }
@@ -103,7 +103,13 @@ impl From<Numbers> for Weight {
 
 impl From<Tensor<2>> for Weight {
     fn from(tensor: Tensor<2>) -> Self {
-        Numbers::Float(Param::from_tensor(tensor)).into()
+        Param::from_tensor(tensor).into()
+    }
+}
+
+impl From<Param<Tensor<2>>> for Weight {
+    fn from(param: Param<Tensor<2>>) -> Self {
+        Numbers::Float(param).into()
     }
 }
 

@@ -23,7 +23,7 @@ use super::stage::Stage;
 use super::text::{TextEncoder, tokenize};
 use super::transformer::{Channels, Context, PreparedContext, Transformer};
 use crate::upscaler::Source;
-use crate::weights::{self, Storage, TensorMap, Values};
+use crate::weights::{self, Storage, TensorMap, Values, WeightFile};
 use crate::{
     ClipShape, Defaults, Description, Error, Known, KnownFrames, Sizes, VideoModel, Window,
 };
@@ -199,8 +199,10 @@ impl Mini {
     ///
     /// A damaged file, or one of another family or version.
     pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self, Error> {
-        let (mut tensors, metadata) = weights::from_bytes(bytes)?;
-        let metadata = metadata
+        let file = WeightFile::new(bytes)?;
+        let mut tensors = file.floats();
+        let metadata = file
+            .metadata()
             .get(METADATA)
             .ok_or_else(|| Error::Format(format!("it has no '{METADATA}' entry")))?;
         let Metadata {
@@ -226,9 +228,11 @@ impl Mini {
                 "its tokenizer gives more than the {vocabulary} entries of its text encoder"
             )));
         }
-        let lexicon = take_lexicon(&mut tensors, lexicon.into_owned())?;
-        let backdrops = take_backdrops(&mut tensors, places.into_owned(), &config.sizes)?;
-        let networks = weights::assign(MiniNetworks::new(&config, device), "model", &tensors)?;
+        let lexicon = read_lexicon(&file, lexicon.into_owned())?;
+        let backdrops = read_backdrops(&file, places.into_owned(), &config.sizes)?;
+        let networks = weights::assign_from(MiniNetworks::new(&config, device), "model", |name| {
+            tensors.remove(name)
+        })?;
         let parts = MiniParts {
             config,
             networks,
@@ -434,14 +438,14 @@ impl Mini {
     }
 }
 
-fn take_lexicon(tensors: &mut TensorMap, entries: Vec<Entry>) -> Result<Lexicon, Error> {
+fn read_lexicon(file: &WeightFile<'_>, entries: Vec<Entry>) -> Result<Lexicon, Error> {
     let required = vec![entries.len(), PICTURE_SIZE, PICTURE_SIZE, 4];
-    let pictures = take_bytes(tensors, LEXICON_TENSOR, required)?;
+    let pictures = read_bytes(file, LEXICON_TENSOR, required)?;
     Ok(Lexicon::new(entries, pictures))
 }
 
-fn take_backdrops(
-    tensors: &mut TensorMap,
+fn read_backdrops(
+    file: &WeightFile<'_>,
     places: Vec<NamedPlace>,
     sizes: &[[usize; 2]],
 ) -> Result<Backdrops, Error> {
@@ -452,28 +456,28 @@ fn take_backdrops(
     let mut looks = None;
     for (number, &size) in sizes.iter().enumerate() {
         let name = format!("{BACKDROP_TENSORS}{number}");
-        let got = tensors.get(&name).and_then(|values| values.shape.get(1));
-        let looks = *looks.get_or_insert(got.copied().unwrap_or(0));
+        let got = file
+            .bytes(&name)
+            .and_then(|(shape, _)| shape.get(1).copied());
+        let looks = *looks.get_or_insert(got.unwrap_or(0));
         let required = Backdrops::shape(places.len(), looks, size).to_vec();
-        pictures.push(take_bytes(tensors, &name, required)?);
+        pictures.push(read_bytes(file, &name, required)?);
     }
     let looks = looks.unwrap_or(0);
     Ok(Backdrops::new(places, looks, sizes.to_vec(), pictures))
 }
 
-/// Removes a tensor of bytes.
-fn take_bytes(tensors: &mut TensorMap, name: &str, required: Vec<usize>) -> Result<Vec<u8>, Error> {
-    let values = tensors
-        .remove(name)
-        .ok_or_else(|| Error::MissingTensor(name.into()))?;
-    if values.shape != required {
+fn read_bytes(file: &WeightFile<'_>, name: &str, required: Vec<usize>) -> Result<Vec<u8>, Error> {
+    let missing = || Error::MissingTensor(name.into());
+    let (got, values) = file.bytes(name).ok_or_else(missing)?;
+    if got != required {
         return Err(Error::TensorShape {
             name: name.into(),
-            got: values.shape,
+            got,
             required,
         });
     }
-    Ok(values.data.iter().map(|&value| value as u8).collect())
+    Ok(values.to_vec())
 }
 
 impl VideoModel for Mini {

@@ -1,7 +1,7 @@
 //! From a prompt to tokens, and from tokens to the context that the denoiser looks at.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use kinora_kernels::norm_modulate;
 use tokenizers::Tokenizer;
 use unicode_normalization::UnicodeNormalization;
@@ -9,7 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::config::TextConfig;
 use super::transformer::{Context, NORM_EPSILON};
 use crate::Error;
-use crate::layers::{LayerNorm, Mlp, SelfAttention};
+use crate::layers::{LayerNorm, Mlp, SelfAttention, normal};
 
 /// Tokens of a batch of prompts, padded to the same length.
 #[derive(Debug, Clone)]
@@ -78,10 +78,7 @@ impl TextEncoder {
     /// A fresh encoder.
     pub fn new(config: &TextConfig, device: &Device) -> Self {
         let width = config.width;
-        let normal = |rows: usize, std: f64| {
-            let values = Tensor::random([rows, width], Distribution::Normal(0.0, std), device);
-            Param::from_tensor(values)
-        };
+        let normal = |rows: usize, std: f64| normal([rows, width], std, device);
         let block = |_| TextBlock {
             norm_attention: LayerNorm::new(width, device),
             attention: SelfAttention::new(width, config.heads, 0.5, device),
