@@ -252,12 +252,6 @@ pub trait VideoModel {
         Ok(text)
     }
 
-    /// What is not to be seen, beside the planned prompt whose clip it is for. By default it knows nothing of that.
-    fn accompany(&self, negative: Self::Text, prompt: &Self::Text) -> Self::Text {
-        let _ = prompt;
-        negative
-    }
-
     /// Shows what is given of a clip beside its latents to a model that takes it so ([`KnownFrames::Shown`]), before the
     /// first window is sampled. `texts` are all texts that its windows will be asked with. By default nothing is looked at.
     ///

@@ -262,7 +262,6 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
                 origin: take.origin.as_ref(),
             };
             positive = self.model.plan(take.prompt, positive, clip, known)?;
-            negative = negative.map(|negative| self.model.accompany(negative, &positive));
         }
         let take = &placed.take;
         let about = self.model.description();

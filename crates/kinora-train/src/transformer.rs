@@ -38,9 +38,6 @@ const NEAR_NOISE: f32 = 100.0;
 /// How often windows are near to noise, of how often single frames are: a look is seen in one frame, and a step sees more of them.
 const WINDOWS_NEAR_NOISE: f32 = 0.3;
 
-/// How often the plate is shown of what is told without words, so that words alone can guide too.
-const WORDLESS_PLATES: f64 = 0.5;
-
 /// Prompts of the sample sheets.
 const SAMPLE_PROMPTS: [&str; 8] = [
     "a koala waves on a beach at sunset",
@@ -104,8 +101,7 @@ pub fn train(
         config.director.clone(),
     )
     .with_window(config.window)
-    .with_frames_per_second(FRAMES_PER_SECOND)
-    .with_guides_by_words(Some(true));
+    .with_frames_per_second(FRAMES_PER_SECOND);
     let fixed = Fixed {
         director: match &from {
             Some(from) if from.config().director == config.director => {
@@ -335,13 +331,8 @@ impl Example {
         for caption in &batch.captions {
             let unconditional = rng.random::<f32>() < config.unconditional_share;
             let no_plate = rng.random::<f32>() < config.no_plate_share;
-            let wordless_plate = rng.random_bool(WORDLESS_PLATES);
             captions.push(if unconditional { "" } else { caption.as_str() });
-            let shown = match unconditional {
-                true => wordless_plate,
-                false => !no_plate,
-            };
-            plates_shown.push(f32::from(u8::from(shown)));
+            plates_shown.push(f32::from(u8::from(!unconditional && !no_plate)));
         }
         let grid = [frames, height, width];
         let per_latent = fixed.config.autoencoder.patch_frames;

@@ -99,10 +99,6 @@ pub struct MiniConfig {
     /// Sizes that the model was trained on, `[width, height]` in pixels.
     #[config(default = "vec![[176, 96], [128, 128], [96, 176]]")]
     pub sizes: Vec<[usize; 2]>,
-    /// Whether guidance leads away from what the model makes of the same plate without words, which it was trained on then; else from
-    /// what it makes of neither.
-    #[config(default = "None")]
-    pub guides_by_words: Option<bool>,
 }
 
 impl MiniConfig {

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -33,8 +32,8 @@ const LEXICON_TENSOR: &str = "lexicon.pictures";
 const BACKDROP_TENSORS: &str = "backdrops.";
 /// Shift of the noise levels at which the family is sampled best.
 const SHIFT: f32 = 4.0;
-/// Noise level below which nothing guides where nothing is said.
-const GUIDANCE_ABOVE: f32 = 0.0;
+/// Noise level below which nothing guides where nothing is said: there guidance makes patches under subjects lighter by night.
+const GUIDANCE_ABOVE: f32 = 0.7;
 /// Steps where nothing is said. The subjects and the place are shown to the network: eight of a second-order solver look like twenty-four
 /// of Euler's.
 const STEPS: usize = 10;
@@ -139,7 +138,7 @@ pub fn plate_condition(
 #[derive(Debug)]
 pub struct Script {
     context: PreparedContext,
-    stage: Option<Arc<Stage>>,
+    stage: Option<Stage>,
 }
 
 /// What a trained model consists of.
@@ -414,7 +413,7 @@ impl Mini {
                 (None, Some(source)) => self.uncovered(source.clone()),
                 (stage, _) => {
                     let grid = [frames, rows, columns];
-                    self.condition(stage.as_deref(), window.first_latent_frame, grid)
+                    self.condition(stage.as_ref(), window.first_latent_frame, grid)
                 }
             });
             latents.push(window.latents.clone());
@@ -509,17 +508,9 @@ impl VideoModel for Mini {
     ) -> Result<Script, Error> {
         let stage = self.settle(prompt, clip, known)?;
         Ok(Script {
-            stage: Some(Arc::new(stage)),
+            stage: Some(stage),
             ..text
         })
-    }
-
-    fn accompany(&self, negative: Script, prompt: &Script) -> Script {
-        let sees_plate = self.config().guides_by_words == Some(true);
-        Script {
-            stage: prompt.stage.clone().filter(|_| sees_plate),
-            ..negative
-        }
     }
 
     fn velocity(&self, window: Window<'_>, text: &Script) -> Result<Tensor<5>, Error> {
