@@ -73,17 +73,19 @@ fn a_hash_beside_the_weights_is_checked() {
 
 #[test]
 fn nothing_and_not_a_number_are_no_video() {
-    use kinora_models::weights::{Storage, from_bytes, to_bytes};
+    use burn::tensor::Device;
+    use kinora_models::mini::Mini;
+    use kinora_models::weights::{assign, collect};
     for (value, reason) in [(f32::NAN, "not numbers"), (0.0, "flat colour")] {
         let folder = tempdir().unwrap();
-        let (mut tensors, metadata) = from_bytes(&weights()).unwrap();
+        let model = Mini::from_bytes(&weights(), &Device::flex()).unwrap();
+        let networks = model.networks().clone();
+        let mut tensors = collect(&networks, "model");
         for tensor in tensors.values_mut() {
             tensor.data.fill(value);
         }
-        let model = with_model(
-            &folder,
-            &to_bytes(&tensors, metadata, |_| Storage::Bf16).unwrap(),
-        );
+        let networks = assign(networks, "model", &tensors).unwrap();
+        let model = with_model(&folder, &model.with_networks(networks).to_bytes().unwrap());
         quick(&folder, "clip.mp4")
             .arg("--model")
             .arg(model)
