@@ -9,7 +9,7 @@ use kinora_kernels::Precision;
 use kinora_media::Frame;
 use kinora_media::FrameRate;
 use kinora_models::wan::{Folder, PromptTokenizer, WanModel};
-use kinora_models::weights::from_bytes;
+use kinora_models::weights::WeightFile;
 use kinora_models::{Error as ModelError, KnownFrames, Sizes, VideoModel};
 use kinora_pipeline::tasks::{bridge, stills};
 use kinora_pipeline::{
@@ -35,16 +35,13 @@ fn model(name: &str) -> WanModel {
 /// Frames of a golden file, `[frames, height, width, 3]` or a single one without the first axis.
 fn clip(name: &str, case: &str) -> Vec<Frame> {
     let bytes = std::fs::read(golden(name).join("clips.case")).unwrap();
-    let (tensors, _) = from_bytes(&bytes).unwrap();
-    let values = &tensors[case];
-    let [.., height, width, 3] = values.shape[..] else {
-        panic!("{case} has shape {:?}", values.shape);
+    let file = WeightFile::new(&bytes).unwrap();
+    let (shape, values) = file.bytes(case).unwrap();
+    let [.., height, width, 3] = shape[..] else {
+        panic!("{case} has shape {shape:?}");
     };
-    let frame = |values: &[f32]| {
-        let pixels = values.iter().map(|&value| value as u8).collect();
-        Frame::new(width as u32, height as u32, pixels).unwrap()
-    };
-    values.data.chunks(height * width * 3).map(frame).collect()
+    let frame = |pixels: &[u8]| Frame::new(width as u32, height as u32, pixels.to_vec()).unwrap();
+    values.chunks(height * width * 3).map(frame).collect()
 }
 
 fn request(size: [usize; 2], frames: usize, guidance: f32, shift: f32) -> Generation<'static> {
