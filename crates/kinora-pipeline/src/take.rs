@@ -316,10 +316,9 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
             for (i, index) in span.makes.clone().enumerate() {
                 latents.insert(index, made.clone().narrow(2, i, 1));
             }
-            let text = texts.as_ref().map(|(positive, _)| positive);
             self.decode(
                 &mut placed,
-                text,
+                &texts,
                 &mut latents,
                 &mut decoding,
                 tally,
@@ -333,10 +332,9 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
                 .min(total - overlap.min(total));
             latents = latents.split_off(&needed);
         }
-        let text = texts.as_ref().map(|(positive, _)| positive);
         self.decode(
             &mut placed,
-            text,
+            &texts,
             &mut latents,
             &mut decoding,
             tally,
@@ -447,7 +445,7 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
     fn decode(
         &mut self,
         placed: &mut Placed<'_>,
-        text: Option<&M::Text>,
+        texts: &Option<Texts<M::Text>>,
         latents: &mut BTreeMap<usize, Tensor<5>>,
         decoding: &mut Decoding<M::DecodeState>,
         tally: &mut Tally,
@@ -473,8 +471,8 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
             };
             let clock = Instant::now();
             let (latent, state) = (latent.clone(), &mut decoding.state);
-            let video = match text {
-                Some(text) => self.model.decode_step_of(latent, (index, text), state)?,
+            let video = match texts {
+                Some((text, _)) => self.model.decode_step_of(latent, (index, text), state)?,
                 None => self.model.decode_step(latent, state)?,
             };
             let frames = checked_frames(video, tally.frames)?;

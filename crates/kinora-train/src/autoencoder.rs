@@ -50,7 +50,7 @@ pub fn train(
     let pack = Arc::new(Pack::open(&config.run.pack)?);
     let corpus = Corpus::new(pack.clone(), Split::Train, config.run.seed, &config.model)
         .with_even_share(config.even_share);
-    let denoiser = denoiser(config, device)?;
+    let denoiser = denoiser(config, folder, device)?;
     let corpus = if config.model.gate_channels.is_some() || denoiser.is_some() {
         let shares = Shares {
             given: config.given_share,
@@ -97,15 +97,27 @@ pub fn train(
 }
 
 /// The model whose denoiser makes what the decoder learns from, if there is one.
-fn denoiser(config: &AutoencoderRun, device: &Device) -> Result<Option<Mini>, Error> {
+fn denoiser(
+    config: &AutoencoderRun,
+    folder: &Path,
+    device: &Device,
+) -> Result<Option<Mini>, Error> {
     if config.denoised_share == 0.0 {
         return Ok(None);
     }
-    let missing = || Error::Config {
-        path: "from".into(),
-        reason: "denoised_share asks for a denoiser: name the model that holds it".into(),
+    let refused = |reason: &str| Error::Config {
+        path: folder.join("config.toml"),
+        reason: reason.into(),
     };
-    let model = open_model(config.from.as_deref().ok_or_else(missing)?, device)?;
+    let from = config.from.as_deref();
+    let from =
+        from.ok_or_else(|| refused("denoised_share needs a denoiser: name its model in from"))?;
+    let model = open_model(from, device)?;
+    if model.config().autoencoder.latent_channels != config.model.latent_channels {
+        return Err(refused(
+            "the denoiser of from has other latent channels: leave denoised_share out",
+        ));
+    }
     Ok(Some(model))
 }
 

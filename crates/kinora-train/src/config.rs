@@ -64,14 +64,14 @@ pub struct AutoencoderRun {
     /// 0.7, in place of noised ones.
     #[serde(default)]
     pub denoised_share: f32,
-    /// Shares of clips, where the decoder sees plates: without one; beside frames that were given; changed from given ones.
+    /// Share of clips that the decoder sees without their plate, where it looks at plates.
     #[serde(default)]
     pub no_plate_share: f32,
+    /// Share of windows whose plate shows frames that were given.
     #[serde(default)]
-    #[allow(missing_docs)]
     pub given_share: f32,
+    /// Share of clips whose plate shows them in other light, weather and style.
     #[serde(default)]
-    #[allow(missing_docs)]
     pub remix_share: f32,
 }
 

@@ -56,10 +56,7 @@ impl Stage {
         device: &Device,
     ) -> Option<Tensor<5>> {
         let frames = grid[0];
-        let per_latent = self.size.patch_frames;
-        let path = self
-            .path
-            .get(first * per_latent..(first + frames) * per_latent)?;
+        let path = self.along(first, frames)?;
         let mut last = self
             .last
             .lock()
@@ -85,15 +82,19 @@ impl Stage {
         device: &Device,
     ) -> Option<Tensor<5>> {
         let [frames, rows, columns] = grid;
-        let per_latent = self.size.patch_frames;
-        let path = self
-            .path
-            .get(first * per_latent..(first + frames) * per_latent)?;
+        let path = self.along(first, frames)?;
         let patches = self.plate(first, path).patches;
         let values = patches.len() / (frames * rows * columns);
         let shape = [1, frames, rows, columns, values];
         let patches = Tensor::from_data(TensorData::new(patches, shape), device);
         Some(autoencoder.lost(patches))
+    }
+
+    /// The frames of so many latent frames from `first` on; `None` behind the end of the paths.
+    fn along(&self, first: usize, frames: usize) -> Option<&[FrameLayout]> {
+        let per_latent = self.size.patch_frames;
+        self.path
+            .get(first * per_latent..(first + frames) * per_latent)
     }
 
     /// The plate of the latent frames from `first` on, along this part of the path.
