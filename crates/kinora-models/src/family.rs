@@ -33,6 +33,8 @@ pub struct Description {
     pub known_frames: KnownFrames,
     /// Whether [`VideoModel::told`] says what a step is told, so that steps may be left out.
     pub tells_steps: bool,
+    /// Whether a window may see an [anchor](Anchor).
+    pub anchored: bool,
     /// Whether [`VideoModel::decode_step_of`] looks at the text.
     pub decodes_with_text: bool,
     /// What its frames are to the upscaler.
@@ -137,6 +139,18 @@ pub struct Window<'a> {
     pub first_latent_frame: usize,
     /// What its latent frames are changed from, where all of them are given; the known ones are what they are.
     pub source: Option<&'a Tensor<5>>,
+    /// A clean latent frame from elsewhere in the clip, where the model looks at one ([`Description::anchored`]).
+    pub anchor: Option<Anchor<'a>>,
+}
+
+/// A clean latent frame that holds a long clip to how it began: each window sees it beside its own, so small errors do not add up
+/// from one to the next.
+#[derive(Debug, Clone, Copy)]
+pub struct Anchor<'a> {
+    /// `[1, latent_channels, 1, height, width]`
+    pub latents: &'a Tensor<5>,
+    /// Index in the whole clip.
+    pub latent_frame: usize,
 }
 
 /// The clip that a prompt is for, as a whole.

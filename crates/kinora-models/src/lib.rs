@@ -15,6 +15,6 @@ pub mod weights;
 
 pub use error::{Error, TensorProblems};
 pub use family::{
-    ClipShape, Defaults, Description, GivenClip, GivenFrame, Known, KnownFrames, Origin, Shown,
-    Sizes, StageMemory, VideoModel, Window,
+    Anchor, ClipShape, Defaults, Description, GivenClip, GivenFrame, Known, KnownFrames, Origin,
+    Shown, Sizes, StageMemory, VideoModel, Window,
 };

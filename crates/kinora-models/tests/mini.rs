@@ -11,10 +11,10 @@ use kinora_models::mini::config::{
 };
 use kinora_models::mini::lexicon::{Entry, Lexicon, PICTURE_VALUES};
 use kinora_models::mini::plate::COVERAGE;
-use kinora_models::mini::transformer::Context;
+use kinora_models::mini::transformer::{Context, Moments};
 use kinora_models::mini::{Mini, MiniConfig, MiniNetworks, MiniParts};
 use kinora_models::weights;
-use kinora_models::{ClipShape, Error, Known, Origin, VideoModel, Window};
+use kinora_models::{Anchor, ClipShape, Error, Known, Origin, VideoModel, Window};
 use tokenizers::Tokenizer;
 use tokenizers::models::wordlevel::WordLevel;
 
@@ -200,8 +200,11 @@ fn a_batch_equals_its_items() {
     let both = model.forward(
         latents.clone(),
         condition.clone(),
-        &timesteps,
-        &clock,
+        Moments {
+            timesteps: &timesteps,
+            clock_secs: &clock,
+            anchored: false,
+        },
         &model.prepare(&context(0, 2)),
     );
     assert_eq!(both.dims(), latents.dims());
@@ -209,8 +212,11 @@ fn a_batch_equals_its_items() {
         let one = model.forward(
             latents.clone().narrow(0, item, 1),
             condition.clone().narrow(0, item, 1),
-            &timesteps[item * 3..][..3],
-            &clock[item * 3..][..3],
+            Moments {
+                timesteps: &timesteps[item * 3..][..3],
+                clock_secs: &clock[item * 3..][..3],
+                anchored: false,
+            },
             &model.prepare(&context(item, 1)),
         );
         close(one, both.clone().narrow(0, item, 1), 1e-4);
@@ -284,6 +290,7 @@ fn velocity_beside(model: &Mini, latents: Tensor<5>, prompt: &str, known: Known<
         timesteps: &[0.0, 0.7],
         first_latent_frame: 3,
         source: None,
+        anchor: None,
     };
     model.velocity(window, &text).unwrap()
 }
@@ -411,6 +418,7 @@ fn a_named_subject_reaches_the_denoiser() {
         timesteps: &[0.0, 0.7],
         first_latent_frame: 3,
         source: None,
+        anchor: None,
     };
     let text = model.encode_text("a koala waves").unwrap();
     let unplanned = model.velocity(window, &text).unwrap();
@@ -441,6 +449,7 @@ fn a_named_place_reaches_the_denoiser() {
             timesteps: &[0.7, 0.7],
             first_latent_frame: 0,
             source: None,
+            anchor: None,
         };
         model.velocity(window, &text(place)).unwrap()
     };
@@ -462,18 +471,31 @@ fn a_batch_of_windows_is_as_each_alone() {
     let planned = model.encode_text("a koala waves").unwrap();
     let planned = model.plan("a koala waves", planned, clip, Known::default());
     let texts = [planned.unwrap(), model.encode_text("").unwrap()];
-    let window = || Window {
-        latents: latents.clone(),
-        timesteps: &[0.0, 0.7],
-        first_latent_frame: 3,
-        source: None,
+    let begun = random([1, 8, 1, 3, 4], &device);
+    let anchor = Anchor {
+        latents: &begun,
+        latent_frame: 1,
     };
-    let asked = texts.iter().map(|text| (window(), text)).collect();
-    let together = model.velocities(asked).unwrap();
-    assert_eq!(together.len(), texts.len());
-    for (one, text) in together.into_iter().zip(&texts) {
-        close(one, model.velocity(window(), text).unwrap(), 1e-6);
+    let mut prompted = Vec::new();
+    for anchor in [None, Some(anchor)] {
+        let window = || Window {
+            latents: latents.clone(),
+            timesteps: &[0.0, 0.7],
+            first_latent_frame: 3,
+            source: None,
+            anchor,
+        };
+        let asked = texts.iter().map(|text| (window(), text)).collect();
+        let together = model.velocities(asked).unwrap();
+        assert_eq!(together.len(), texts.len());
+        for (one, text) in together.iter().zip(&texts) {
+            assert_eq!(one.dims(), latents.dims());
+            close(one.clone(), model.velocity(window(), text).unwrap(), 1e-6);
+        }
+        prompted.push(together[0].clone());
     }
+    let change = (prompted[0].clone() - prompted[1].clone()).abs().max();
+    assert!(change.into_scalar::<f32>() > 1e-4, "the anchor is seen");
 }
 
 /// What rounding costs the layers of the shipped model, for inputs as a norm gives them.

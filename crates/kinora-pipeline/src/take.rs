@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 use kinora_media::Frame;
-use kinora_models::{ClipShape, Description, Known, KnownFrames, Origin, VideoModel};
+use kinora_models::{Anchor, ClipShape, Description, Known, KnownFrames, Origin, VideoModel};
 
 use crate::frames::frames_from_tensor;
 use crate::generate::{Progress, Report, StageTimes};
@@ -122,6 +122,20 @@ impl<'a> Placed<'a> {
             }
         }
         Ok(given)
+    }
+
+    /// The latent frame that holds a window to how what it goes on from began, where the window does not see it anyway: the given one
+    /// from which its gap is filled, else the first of all. A take that another turns into begins as that one ended, so nothing
+    /// holds it.
+    fn anchor(&self, span: &Span) -> Option<usize> {
+        if self.take.joined || !self.can_be_planned() {
+            return None;
+        }
+        let is_known = |&index: &usize| self.kind(index) == Kind::Known;
+        let before = (self.lead..span.makes.start).rev().find(is_known);
+        let after = || (span.makes.end..self.len()).find(is_known);
+        let anchor = before.or_else(after).unwrap_or(self.lead);
+        (!span.sees.contains(&anchor) && anchor != span.makes.start).then_some(anchor)
     }
 
     /// Sees to it that a latent frame which is known stands among the others.
@@ -308,8 +322,15 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
             .enumerate()
             .collect();
         let spans = std::mem::take(&mut placed.spans);
+        let mut anchor: Option<(usize, Tensor<5>)> = None;
         for (i, span) in spans.iter().enumerate() {
-            let made = self.window(&mut placed, span, &latents, &mut texts, tally)?;
+            let made = self.window(
+                &mut placed,
+                span,
+                (&latents, anchor.as_ref()),
+                &mut texts,
+                tally,
+            )?;
             if placed.is_last && i + 1 == spans.len() {
                 self.model.end_sampling();
             }
@@ -324,6 +345,15 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
                 tally,
                 on_frame,
             )?;
+            let next = spans.get(i + 1).and_then(|next| placed.anchor(next));
+            anchor = match next.filter(|_| self.model.description().anchored) {
+                Some(next) if anchor.as_ref().is_some_and(|(index, _)| *index == next) => anchor,
+                Some(next) => {
+                    placed.fetch(next, &mut latents)?;
+                    latents.get(&next).map(|frame| (next, frame.clone()))
+                }
+                None => None,
+            };
             // What nobody will look at again is dropped.
             let later = spans[i + 1..].iter().map(|span| span.sees.start).min();
             let needed = later
@@ -352,7 +382,7 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
         &mut self,
         placed: &mut Placed<'_>,
         span: &Span,
-        latents: &BTreeMap<usize, Tensor<5>>,
+        (latents, anchor): (&BTreeMap<usize, Tensor<5>>, Option<&(usize, Tensor<5>)>),
         texts: &mut Option<Texts<M::Text>>,
         tally: &mut Tally,
     ) -> Result<Tensor<5>, Error> {
@@ -389,6 +419,10 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
             frames: &frames,
             first_latent_frame: span.sees.start,
             frame_shape,
+            anchor: anchor.map(|(index, latents)| Anchor {
+                latents,
+                latent_frame: *index,
+            }),
             positive: &texts.0,
             negative: texts.1.as_ref(),
             sampling: &placed.take.sampling,

@@ -1,7 +1,7 @@
 //! One window: from noise and known latents to clean latents.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use kinora_models::{VideoModel, Window};
+use kinora_models::{Anchor, VideoModel, Window};
 use kinora_sampling::{
     Apg, Drift, GuidanceKind, History, Levels, Sampler, Solver, ZERO_INIT_STEPS, apg, cfg_zero,
     guide, serves_again, shift,
@@ -93,6 +93,8 @@ pub(crate) struct WindowRequest<'a, T> {
     pub(crate) first_latent_frame: usize,
     /// `[1, channels, 1, height, width]`
     pub(crate) frame_shape: [usize; 5],
+    /// What holds it to how the clip began.
+    pub(crate) anchor: Option<Anchor<'a>>,
     /// The prompt.
     pub(crate) positive: &'a T,
     /// What to keep away from, or the empty prompt; nothing where there is no guidance.
@@ -413,6 +415,7 @@ impl Denoising {
                     timesteps,
                     first_latent_frame: request.first_latent_frame,
                     source,
+                    anchor: request.anchor,
                 };
                 (window, text)
             };

@@ -5,15 +5,15 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use common::{Straight, target};
 use kinora_media::{Frame, FrameRate, SinkOptions, open_sink, write_picture};
 use kinora_pipeline::tasks::{
     Change, Look, Revision, bridge, frames_after, frames_before, stills, survey,
 };
 use kinora_pipeline::{
-    Beside, Error, Film, Finish, Fit, Mask, Piece, Progress, Rates, Reel, Region, Sampling,
-    Session, Take, Timeline, latent_frames, make, sessions,
+    Beside, Error, Film, Finish, Fit, LatentFrame, Mask, Piece, Progress, Rates, Reel, Region,
+    Sampling, Session, Take, Timeline, latent_frames, make, sessions,
 };
 use kinora_sampling::{GuidanceKind, Sampler};
 
@@ -393,6 +393,42 @@ fn shots_join_or_cut() {
     );
 }
 
+/// Each window after the first is held to the beginning of what it goes on from, where it does not see that.
+#[test]
+fn windows_are_held_to_where_they_began() {
+    let anchors = |model: &Straight| -> Vec<Option<usize>> {
+        let seen = model.seen.take();
+        seen.iter().step_by(6).map(|seen| seen.anchor).collect()
+    };
+    let mut model = Straight::new();
+    run(&model, shots()).unwrap();
+    assert_eq!(anchors(&model), [None; 5], "a model that knows no anchors");
+
+    model.description.anchored = true;
+    // The second shot turns out of the first.
+    run(&model, shots()).unwrap();
+    assert_eq!(anchors(&model), [None, Some(0), None, None, None]);
+
+    let known = |place: usize| {
+        let columns: Vec<f32> = (0..8).map(|column| column as f32 * 0.01).collect();
+        let columns = Tensor::<1>::from_floats(columns.as_slice(), &Device::flex());
+        let latents = columns.reshape([1, 1, 1, 1, 8]) + target(place);
+        LatentFrame::Known(latents.expand([1, 3, 1, 4, 8]))
+    };
+    let free = |count| std::iter::repeat_n(LatentFrame::Free, count);
+    let mut layouts: [Vec<LatentFrame>; 2] = [free(15).collect(), free(15).collect()];
+    layouts[0][2] = known(2);
+    layouts[1][14] = known(14);
+    let of = |layout: Vec<LatentFrame>| {
+        let takes = vec![take(Timeline::new(layout), 57, BTreeMap::new())];
+        run(&model, film(takes, vec![made(0, 57)])).unwrap();
+        anchors(&model)
+    };
+    let [middle, backwards] = layouts.map(of);
+    assert_eq!(middle, [None, None, Some(2), Some(2)]);
+    assert_eq!(backwards, [None, Some(14), Some(14), Some(14)]);
+}
+
 /// Runs until `stop` says so, with a session.
 fn run_in_session(
     model: &Straight,
@@ -420,6 +456,7 @@ fn run_in_session(
 #[test]
 fn work_that_was_cut_off_goes_on_and_gives_the_same_frames() {
     let mut models = [Straight::new(), Straight::new()];
+    models[0].description.anchored = true;
     // Windows that come from a session are decoded beside the same plan.
     models[1].description.decodes_with_text = true;
     let wholes = models.each_ref().map(|model| run(model, shots()).unwrap());

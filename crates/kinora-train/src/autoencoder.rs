@@ -64,6 +64,7 @@ pub fn train(
         batch: config.batch,
         latent_frames: config.latent_frames,
         anywhere: true,
+        anchored: false,
     };
     device.seed(config.run.seed);
     let training_device = device.clone().autodiff();
@@ -254,6 +255,7 @@ pub fn evaluate(model: &Autoencoder, corpus: &Corpus, device: &Device) -> Autoen
             batch: 1,
             latent_frames: 5,
             anywhere: false,
+            anchored: false,
         };
         let batch = held_out.batch(step, shape);
         let patches = batch.patches(device);
@@ -303,6 +305,7 @@ fn report(
             batch: 1,
             latent_frames: 2,
             anywhere: false,
+            anchored: false,
         };
         let batch = held_out.batch(scene, shape);
         let patches = batch.patches(device);

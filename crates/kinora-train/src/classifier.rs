@@ -102,6 +102,7 @@ fn fit(
         batch: clips.batch * clips.latent_frames,
         latent_frames: 1,
         anywhere: true,
+        anchored: false,
     };
     let shape = move |step: u32| {
         if step.is_multiple_of(2) {
@@ -193,6 +194,7 @@ fn clips(config: &ClassifierRun) -> Shape {
         batch: config.batch,
         latent_frames: config.network.latent_frames,
         anywhere: false,
+        anchored: false,
     }
 }
 

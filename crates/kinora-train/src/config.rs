@@ -114,6 +114,9 @@ pub struct TransformerRun {
     pub unconditional_share: f32,
     /// Share of captioned clips without a plate.
     pub no_plate_share: f32,
+    /// Share of windows beside an anchor, a latent frame from elsewhere in the scene; without any the model knows no anchors.
+    #[serde(default)]
+    pub anchor_share: f32,
     /// Share of windows beside given frames, which are shown in place of what is named.
     pub given_share: f32,
     /// Share of clips that are shown as they are in other light, weather and style.

@@ -13,7 +13,7 @@ use kinora_models::mini::LATEST_WINDOW;
 use kinora_models::mini::backdrops::Backdrops;
 use kinora_models::mini::config::AutoencoderConfig;
 use kinora_models::mini::lexicon::Lexicon;
-use kinora_models::mini::plate::PlateSize;
+use kinora_models::mini::plate::{Plate, PlateSize};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -34,6 +34,15 @@ pub struct Shape {
     pub latent_frames: usize,
     /// Whether clips may begin in the middle of a scene.
     pub anywhere: bool,
+    /// Whether a latent frame from elsewhere in its scene lies before each clip, which then begins in the middle.
+    pub anchored: bool,
+}
+
+impl Shape {
+    /// Anchors and frames.
+    pub(crate) fn seen(self) -> usize {
+        usize::from(self.anchored) + self.latent_frames
+    }
 }
 
 /// Layouts with their captions.
@@ -50,7 +59,7 @@ pub(crate) struct LayoutBatch {
 pub struct ClipBatch {
     /// Pixels in −1 to 1 grouped by patch.
     patches: Vec<f32>,
-    /// `[batch, latent_frames, height, width, patch_values]`
+    /// `[batch, latent_frames, height, width, patch_values]`, anchors among the latent frames.
     shape: [usize; 5],
     /// A caption of each clip.
     pub captions: Vec<String>,
@@ -58,6 +67,8 @@ pub struct ClipBatch {
     pub labels: Vec<Labels>,
     /// Index of the first latent frame in its scene.
     pub first_latent_frames: Vec<usize>,
+    /// Index of the latent frame that lies before each clip, where one does.
+    pub anchors: Vec<usize>,
     /// Where the subjects are, if the corpus knows what they look like.
     pub staging: Option<Staging>,
     /// For whatever else the step draws.
@@ -68,6 +79,21 @@ impl ClipBatch {
     /// `[batch, latent_frames, height, width, patch_values]`
     pub(crate) fn shape(&self) -> [usize; 5] {
         self.shape
+    }
+
+    /// A clip's latent frame, and what its plate shows there: `[height, width, patch_values]`. Of the plate nothing where the corpus
+    /// has no staging.
+    pub(crate) fn latent_frame_mut(&mut self, clip: usize, frame: usize) -> (&mut [f32], &[f32]) {
+        let [_, frames, height, width, values] = self.shape;
+        let size = height * width * values;
+        let plate = match &self.staging {
+            Some(staging) => &staging.plates[clip].patches[frame * size..][..size],
+            None => &[],
+        };
+        (
+            &mut self.patches[(clip * frames + frame) * size..][..size],
+            plate,
+        )
     }
 
     /// `[batch, latent_frames, height, width, patch_values]`
@@ -155,7 +181,7 @@ impl Corpus {
         for _ in 0..shape.batch {
             let (mut spec, caption) = self.told_scene(&mut rng);
             spec.aspect = aspect;
-            let first = if shape.anywhere && rng.random_bool(0.6) {
+            let first = if shape.anchored || shape.anywhere && rng.random_bool(0.6) {
                 rng.random_range(1..=LATEST_WINDOW)
             } else {
                 0
@@ -166,7 +192,16 @@ impl Corpus {
                 width,
                 height,
             };
-            self.render(&renderer, &spec, window, &mut batch.patches);
+            let anchor = shape.anchored.then(|| Window {
+                first: draw_anchor(&mut rng, window),
+                latent_frames: 1,
+                ..window
+            });
+            let parts = || anchor.into_iter().chain([window]);
+            for part in parts() {
+                self.render(&renderer, &spec, part, &mut batch.patches);
+            }
+            batch.anchors.extend(anchor.map(|anchor| anchor.first));
             if let (Some(stage), Some(staging)) = (&self.stage, &mut batch.staging) {
                 let slots = stage.slots(&spec, &caption);
                 let told = Told {
@@ -179,14 +214,24 @@ impl Corpus {
                     patch: self.patch,
                     patch_frames: self.patch_frames,
                 };
-                let given = Given::draw(&mut rng, stage.shares, window);
-                let plate = match &given {
-                    Some(given) => given.plate(told, &mut rng, size, window),
-                    None => {
-                        let backdrop = stage.backdrop(&spec, &caption, size.frame);
-                        stage.plate(told, backdrop.as_ref(), size, window)
-                    }
+                // What is changed as a whole has no anchor.
+                let remixed = stage.shares.remixed * f32::from(u8::from(!shape.anchored));
+                let shares = Shares {
+                    remixed,
+                    ..stage.shares
                 };
+                let given = Given::draw(&mut rng, shares, window);
+                let backdrop = match given {
+                    Some(_) => None,
+                    None => stage.backdrop(&spec, &caption, size.frame),
+                };
+                let mut plate = Plate::default();
+                for part in parts() {
+                    plate.append(match &given {
+                        Some(given) => given.plate(told, &mut rng, size, part),
+                        None => stage.plate(told, backdrop.as_ref(), size, part),
+                    });
+                }
                 staging.plates.push(plate);
                 let known = given.map(|given| given.known(window.latent_frames));
                 staging.known.push(known);
@@ -227,6 +272,7 @@ impl Corpus {
             batch: 1,
             latent_frames,
             anywhere: false,
+            anchored: false,
         };
         let mut batch = self.empty([width, height], shape, ChaCha8Rng::seed_from_u64(0));
         self.render(&Renderer::new(&self.pack), spec, window, &mut batch.patches);
@@ -243,7 +289,7 @@ impl Corpus {
             patches: Vec::new(),
             shape: [
                 shape.batch,
-                shape.latent_frames,
+                shape.seen(),
                 height / self.patch,
                 width / self.patch,
                 self.patch_frames * self.patch * self.patch * 3,
@@ -251,6 +297,7 @@ impl Corpus {
             captions: Vec::new(),
             labels: Vec::new(),
             first_latent_frames: Vec::new(),
+            anchors: Vec::new(),
             staging: None,
             rng,
         }
@@ -335,6 +382,18 @@ pub(crate) fn ahead<B: Send + 'static>(
         }
     });
     receiver
+}
+
+/// A latent frame for a window to be held to: mostly the scene's first, else another before the window, sometimes one behind it.
+fn draw_anchor(rng: &mut ChaCha8Rng, window: Window) -> usize {
+    let chance: f32 = rng.random();
+    if chance < 0.6 {
+        0
+    } else if chance < 0.85 {
+        rng.random_range(0..window.first)
+    } else {
+        window.first + window.latent_frames + rng.random_range(0..LATEST_WINDOW)
+    }
 }
 
 /// One of a scene's captions, in the mix of lengths and languages that training sees.

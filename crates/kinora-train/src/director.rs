@@ -204,8 +204,9 @@ fn layout_flow(
         condition: Tensor::from_data(condition, device).repeat_dim(2, DIRECTOR_FRAMES),
         sigmas,
         made,
+        anchored: false,
         clock_secs: clock(
-            &layouts.first_latent_frames,
+            (&layouts.first_latent_frames, &[]),
             DIRECTOR_FRAMES,
             frames_per_latent,
         ),

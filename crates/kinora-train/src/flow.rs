@@ -1,7 +1,8 @@
 //! What a rectified flow with a noise level of its own for each frame is trained on (Diffusion Forcing, Chen et al., 2024).
 
 use burn::tensor::{Device, Tensor, TensorData};
-use kinora_models::mini::transformer::{Context, Transformer};
+use kinora_models::mini::LATEST_WINDOW;
+use kinora_models::mini::transformer::{Context, Moments, Transformer};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -18,6 +19,8 @@ pub(crate) struct Flow {
     /// 1 for a frame that is to be learned, 0 for one that is known.
     pub(crate) made: Vec<f32>,
     pub(crate) clock_secs: Vec<f32>,
+    /// Whether the first frame of each is an anchor.
+    pub(crate) anchored: bool,
 }
 
 impl Flow {
@@ -37,8 +40,11 @@ impl Flow {
         let predicted = network.forward(
             Tensor::from_inner(noised),
             Tensor::from_inner(self.condition),
-            &self.sigmas,
-            &self.clock_secs,
+            Moments {
+                timesteps: &self.sigmas,
+                clock_secs: &self.clock_secs,
+                anchored: self.anchored,
+            },
             &network.prepare(context),
         );
         let error = (predicted - Tensor::from_inner(velocity)).square();
@@ -46,13 +52,18 @@ impl Flow {
     }
 }
 
-/// Seconds since the scene began, of each latent frame of each clip.
-pub(crate) fn clock(firsts: &[usize], frames: usize, frames_per_latent: usize) -> Vec<f32> {
+/// Seconds since the scene began, of the anchor of each clip, where it has one, and of each of its latent frames.
+pub(crate) fn clock(
+    (firsts, anchors): (&[usize], &[usize]),
+    frames: usize,
+    frames_per_latent: usize,
+) -> Vec<f32> {
     let secs = |frame: usize| (frame * frames_per_latent) as f32 / FRAMES_PER_SECOND as f32;
-    firsts
-        .iter()
-        .flat_map(|&first| (first..first + frames).map(secs))
-        .collect()
+    let told = |(clip, &first): (usize, &usize)| {
+        let anchor = anchors.get(clip).map(|&anchor| anchor.min(LATEST_WINDOW));
+        anchor.into_iter().chain(first..first + frames).map(secs)
+    };
+    firsts.iter().enumerate().flat_map(told).collect()
 }
 
 /// Standard normal values.

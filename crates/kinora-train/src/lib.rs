@@ -12,6 +12,7 @@ pub mod config;
 mod corpus;
 mod descent;
 pub mod director;
+mod drift;
 mod error;
 pub mod evaluate;
 mod flow;

@@ -24,6 +24,7 @@ use tokenizers::Tokenizer;
 
 use crate::corpus::{ClipBatch, Corpus, FRAMES_PER_SECOND, Shape};
 use crate::descent::{self, Course, Descent, Slope};
+use crate::drift::Drift;
 use crate::flow::{Flow, clock, gaussian};
 use crate::given::Shares;
 use crate::readings::Readings;
@@ -101,6 +102,7 @@ pub fn train(
         config.director.clone(),
     )
     .with_window(config.window)
+    .with_anchored(config.anchor_share > 0.0)
     .with_frames_per_second(FRAMES_PER_SECOND);
     let fixed = Fixed {
         director: match &from {
@@ -149,22 +151,32 @@ pub fn train(
         None => Ok(fresh),
     })?;
 
-    let (seed, picture_share) = (config.run.seed, config.picture_share);
+    let (seed, picture_share, anchor_share) =
+        (config.run.seed, config.picture_share, config.anchor_share);
     let windows = Shape {
         batch: config.batch,
         latent_frames: config.window,
         anywhere: true,
+        anchored: false,
+    };
+    let anchored = Shape {
+        anchored: true,
+        ..windows
     };
     let pictures = Shape {
         batch: config.picture_batch,
         latent_frames: 1,
         anywhere: true,
+        anchored: false,
     };
     let shape = move |step: u32| {
-        // A low-discrepancy sequence spreads pictures evenly over the steps.
+        // A low-discrepancy sequence spreads pictures and anchors evenly over the steps.
         let place = (f64::from(step) + seed as f64) * 0.618_033_988_749_895;
-        if (place.fract() as f32) < picture_share {
+        let place = place.fract() as f32;
+        if place < picture_share {
             pictures
+        } else if place < picture_share + (1.0 - picture_share) * anchor_share {
+            anchored
         } else {
             windows
         }
@@ -302,30 +314,40 @@ struct Example {
 }
 
 impl Example {
-    fn draw(batch: ClipBatch, config: &TransformerRun, fixed: &Fixed) -> Result<Self, Error> {
+    fn draw(mut batch: ClipBatch, config: &TransformerRun, fixed: &Fixed) -> Result<Self, Error> {
         let mut rng = batch.rng.clone();
         let device = &fixed.device;
-        let staging = batch
-            .staging
-            .as_ref()
-            .expect("the corpus was made with staging");
-        let latents = fixed
-            .autoencoder
-            .encode_tokens(batch.patches(device))
-            .permute([0, 4, 1, 2, 3]);
-        let [clips, _, frames, height, width] = latents.dims();
+        let [clips, frames, height, width, _] = batch.shape();
+        let anchors = usize::from(!batch.anchors.is_empty());
 
         let mut sigmas = Vec::with_capacity(clips * frames);
-        for (&first, known) in batch.first_latent_frames.iter().zip(&staging.known) {
-            let window = (frames, first > 0);
+        for clip in 0..clips {
+            let staging = (batch.staging.as_ref()).expect("the corpus was made with staging");
+            let known = staging.known[clip].as_deref();
+            let window = (frames - anchors, batch.first_latent_frames[clip] > 0);
             let near_share = match frames {
                 1 => config.near_noise_share,
                 _ => config.near_noise_share * WINDOWS_NEAR_NOISE,
             };
             let is_near = rng.random::<f32>() < near_share;
             let spread = if is_near { NEAR_NOISE } else { config.shift };
-            sigmas.extend(draw_sigmas(&mut rng, window, known.as_deref(), spread));
+            let drawn = draw_sigmas(&mut rng, window, known, spread);
+            if anchors > 0
+                && let Some(drift) = Drift::draw(&mut rng)
+            {
+                let is_known = |&(_, &sigma): &(usize, &f32)| sigma <= KNOWN_NOISE;
+                for (frame, _) in drawn.iter().enumerate().filter(is_known) {
+                    let (pixels, plate) = batch.latent_frame_mut(clip, anchors + frame);
+                    drift.apply(pixels, plate, height);
+                }
+            }
+            sigmas.extend(std::iter::repeat_n(0.0, anchors).chain(drawn));
         }
+        let latents = fixed
+            .autoencoder
+            .encode_tokens(batch.patches(device))
+            .permute([0, 4, 1, 2, 3]);
+        let staging = (batch.staging.as_ref()).expect("the corpus was made with staging");
         let mut captions = Vec::with_capacity(clips);
         let mut plates_shown = Vec::with_capacity(clips);
         for caption in &batch.captions {
@@ -350,7 +372,12 @@ impl Example {
                     .map(|&sigma| f32::from(u8::from(sigma > KNOWN_NOISE)))
                     .collect(),
                 sigmas,
-                clock_secs: clock(&batch.first_latent_frames, frames, per_latent),
+                clock_secs: clock(
+                    (&batch.first_latent_frames, &batch.anchors),
+                    frames - anchors,
+                    per_latent,
+                ),
+                anchored: anchors > 0,
             },
         })
     }

@@ -15,5 +15,5 @@ pub(crate) use fresh::normal;
 pub use linear::{Linear, Mlp};
 pub use norm::{LayerNorm, RmsNorm};
 pub use pixels::{pixel_shuffle, pixel_unshuffle};
-pub use position::{fourier_features, rotary_3d};
+pub use position::{fourier_features, rotary_3d, rotary_at};
 pub use weight::Weight;

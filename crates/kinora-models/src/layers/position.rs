@@ -15,23 +15,35 @@ use kinora_kernels::Rotary;
 ///
 /// Tables of `[frames · height · width, head_dim / 2]`.
 pub fn rotary_3d(grid: [usize; 3], head_dim: usize, theta: f32, device: &Device) -> Rotary {
+    let [frames, height, width] = grid;
+    let times: Vec<f32> = (0..frames).map(|frame| frame as f32).collect();
+    rotary_at(&times, [height, width], head_dim, theta, device)
+}
+
+/// The same for latent frames at these times, in latent frames.
+pub fn rotary_at(
+    times: &[f32],
+    [height, width]: [usize; 2],
+    head_dim: usize,
+    theta: f32,
+    device: &Device,
+) -> Rotary {
     let pairs = head_dim / 2;
     let spatial = pairs * 3 / 8;
     let axes = [pairs - 2 * spatial, spatial, spatial];
-    let [frames, height, width] = grid;
-    let tokens = frames * height * width;
+    let tokens = times.len() * height * width;
     let mut cos = Vec::with_capacity(tokens * pairs);
     let mut sin = Vec::with_capacity(tokens * pairs);
     for token in 0..tokens {
         let position = [
-            token / (height * width),
-            token / width % height,
-            token % width,
+            times[token / (height * width)],
+            (token / width % height) as f32,
+            (token % width) as f32,
         ];
         for (axis, &count) in axes.iter().enumerate() {
             for i in 0..count {
                 let frequency = theta.powf(-(i as f32) / count as f32);
-                let angle = position[axis] as f32 * frequency;
+                let angle = position[axis] * frequency;
                 cos.push(angle.cos());
                 sin.push(angle.sin());
             }

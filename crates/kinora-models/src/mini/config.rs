@@ -93,6 +93,9 @@ pub struct MiniConfig {
     /// Latent frames that are sampled together.
     #[config(default = 5)]
     pub window: usize,
+    /// Whether windows were trained beside [anchors](crate::Anchor).
+    #[config(default = "false")]
+    pub anchored: bool,
     /// Frames per second that the model was trained on.
     #[config(default = 12)]
     pub frames_per_second: usize,

@@ -10,7 +10,7 @@ use rand_distr::{Distribution, StandardNormal};
 use super::config::MiniConfig;
 use super::layout::{DIRECTOR_CONDITIONS, FRAME_VALUES, FrameLayout, director_condition};
 use super::text::TextEncoder;
-use super::transformer::{Channels, PreparedContext, Transformer};
+use super::transformer::{Channels, Moments, PreparedContext, Transformer};
 use crate::weights::floats;
 use crate::{ClipShape, Error};
 
@@ -119,8 +119,11 @@ pub(super) fn direct(
             let both = director.forward(
                 x.clone().repeat_dim(0, 2),
                 beside.clone(),
-                &sigmas.repeat(2),
-                &clocks,
+                Moments {
+                    timesteps: &sigmas.repeat(2),
+                    clock_secs: &clocks,
+                    anchored: false,
+                },
                 contexts,
             );
             let [prompted, free] = [0, 1].map(|i| both.clone().narrow(0, i, 1));

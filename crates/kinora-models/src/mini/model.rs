@@ -20,7 +20,7 @@ use super::older;
 use super::plate::{COVERAGE, Plate, PlateSize};
 use super::stage::Stage;
 use super::text::{TextEncoder, tokenize};
-use super::transformer::{Channels, Context, PreparedContext, Transformer};
+use super::transformer::{Channels, Context, Moments, PreparedContext, Transformer};
 use crate::upscaler::Source;
 use crate::weights::{self, Storage, TensorMap, Values, WeightFile};
 use crate::{
@@ -181,6 +181,7 @@ impl Mini {
             max_frames: None,
             known_frames: KnownFrames::Any,
             tells_steps: false,
+            anchored: config.anchored,
             decodes_with_text: parts.networks.autoencoder.sees_plates(),
             frames: Source::Decoded,
             defaults: defaults(config.frames_per_second),
@@ -382,18 +383,22 @@ impl Mini {
         }
     }
 
-    /// What the denoiser is given beside the latent frames from `first` on.
-    fn condition(&self, stage: Option<&Stage>, first: usize, grid: [usize; 3]) -> Tensor<5> {
+    /// What the denoiser is given beside the latents of a window, `[1, channels, frames, rows, columns]` with its anchor before them.
+    fn condition(
+        &self,
+        stage: Option<&Stage>,
+        window: &Window<'_>,
+        latents: &Tensor<5>,
+    ) -> Tensor<5> {
+        let anchor = window.anchor.map(|anchor| anchor.latent_frame);
+        let first = window.first_latent_frame;
+        let seen = first..first + window.timesteps.len();
+        let [_, _, _, rows, columns] = latents.dims();
         let autoencoder = &self.networks().autoencoder;
-        let shown = stage.and_then(|stage| stage.condition(autoencoder, first, grid, &self.device));
-        shown.unwrap_or_else(|| {
-            let channels = self.config().autoencoder.latent_channels;
-            let [frames, rows, columns] = grid;
-            self.uncovered(Tensor::zeros(
-                [1, channels, frames, rows, columns],
-                &self.device,
-            ))
-        })
+        let shown = stage.and_then(|stage| {
+            stage.condition(autoencoder, (anchor, seen), [rows, columns], &self.device)
+        });
+        shown.unwrap_or_else(|| self.uncovered(latents.zeros_like()))
     }
 
     /// Velocities of windows of the same sizes, as a batch.
@@ -404,29 +409,39 @@ impl Mini {
         let (mut latents, mut conditions) = (Vec::new(), Vec::new());
         for (window, script) in asked {
             let told = window.first_latent_frame.min(LATEST_WINDOW);
+            let mut frames: Vec<usize> = (told..told + window.timesteps.len()).collect();
+            let mut seen = window.latents.clone();
+            if let Some(anchor) = window.anchor {
+                frames.insert(0, anchor.latent_frame.min(LATEST_WINDOW));
+                timesteps.push(0.0);
+                seen = Tensor::cat(vec![anchor.latents.clone(), seen], 2);
+            }
             timesteps.extend_from_slice(window.timesteps);
-            let frames = told..told + window.timesteps.len();
-            clock_secs.extend(frames.map(|frame| frame as f32 * frame_secs));
-            let [_, _, frames, rows, columns] = window.latents.dims();
-            conditions.push(match (&script.stage, window.source) {
+            clock_secs.extend(frames.iter().map(|&frame| frame as f32 * frame_secs));
+            conditions.push(match (&script.stage, window.source, window.anchor) {
                 // Shown in place of what is named, as given frames are.
-                (None, Some(source)) => self.uncovered(source.clone()),
-                (stage, _) => {
-                    let grid = [frames, rows, columns];
-                    self.condition(stage.as_ref(), window.first_latent_frame, grid)
-                }
+                (None, Some(source), None) => self.uncovered(source.clone()),
+                (stage, ..) => self.condition(stage.as_ref(), window, &seen),
             });
-            latents.push(window.latents.clone());
+            latents.push(seen);
         }
         let contexts: Vec<&PreparedContext> =
             asked.iter().map(|(_, script)| &script.context).collect();
-        self.networks().transformer.forward(
+        let anchored = asked.iter().any(|(window, _)| window.anchor.is_some());
+        let moments = Moments {
+            timesteps: &timesteps,
+            clock_secs: &clock_secs,
+            anchored,
+        };
+        let velocity = self.networks().transformer.forward(
             Tensor::cat(latents, 0),
             Tensor::cat(conditions, 0),
-            &timesteps,
-            &clock_secs,
+            moments,
             &PreparedContext::stack(&contexts),
-        )
+        );
+        let anchors = usize::from(anchored);
+        let frames = velocity.dims()[2] - anchors;
+        velocity.narrow(2, anchors, frames)
     }
 
     /// The condition of a plate with these latents before which no subject stands.

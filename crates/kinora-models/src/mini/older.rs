@@ -1,6 +1,6 @@
-//! Weight files of before version 5.
+//! Weight files of before version 8.
 //!
-//! Their director read with the denoiser's text encoder, of which it now has a copy. And the last norm of that encoder had a gain and a
+//! They do not say that their denoisers know no anchors. Before version 5 the director read with the denoiser's text encoder, of which it now has a copy. And the last norm of that encoder had a gain and a
 //! bias, by which training could silence words that were of no use yet. It has neither any more, and what old files have of them
 //! goes into the matrices that read the text: they give what they gave, but for the rounding of gains near zero.
 
@@ -24,6 +24,9 @@ pub(super) fn update(metadata: &mut Value, tensors: &mut TensorMap) {
     let Some(config) = metadata.get_mut("config") else {
         return;
     };
+    if let Some(config) = config.as_object_mut() {
+        config.entry("anchored").or_insert(json!(false));
+    }
     let (Some(text), Some(director)) = (config.get("text"), config.get("director")) else {
         return;
     };

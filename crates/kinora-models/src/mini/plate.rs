@@ -116,6 +116,12 @@ struct Drawn {
 }
 
 impl Plate {
+    /// Adds the latent frames of another of the same size behind these.
+    pub fn append(&mut self, mut other: Self) {
+        self.patches.append(&mut other.patches);
+        self.coverage.append(&mut other.coverage);
+    }
+
     /// Draws `frames`, a whole number of patches of them.
     ///
     /// # Panics

@@ -1,6 +1,7 @@
 //! What the denoiser is shown of a clip, window by window: what is named in its prompt, or what was given, along the paths
 //! that the director settled.
 
+use std::ops::Range;
 use std::sync::Mutex;
 
 use burn::tensor::{Device, Tensor, TensorData};
@@ -32,8 +33,8 @@ pub(super) struct Stage {
     /// Each frame of each latent frame.
     path: Vec<FrameLayout>,
     size: PlateSize,
-    /// The condition of the window that was last asked for: every step of a window asks for the same.
-    last: Mutex<Option<(usize, Tensor<5>)>>,
+    /// The condition that was last asked for: every step of a window asks for the same.
+    last: Mutex<Option<(Range<usize>, Option<usize>, Tensor<5>)>>,
 }
 
 impl Stage {
@@ -46,30 +47,39 @@ impl Stage {
         }
     }
 
-    /// What the denoiser is given beside the latent frames from `first` on, as [`plate_condition`] says; `None` behind the end
-    /// of the paths.
+    /// What the denoiser is given beside a window's latent frames and, before them, beside its anchor, as [`plate_condition`]
+    /// says; `None` behind the end of the paths.
     pub(super) fn condition(
         &self,
         autoencoder: &Autoencoder,
-        first: usize,
-        grid: [usize; 3],
+        (anchor, window): (Option<usize>, Range<usize>),
+        [rows, columns]: [usize; 2],
         device: &Device,
     ) -> Option<Tensor<5>> {
-        let frames = grid[0];
-        let path = self.along(first, frames)?;
         let mut last = self
             .last
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some((at, condition)) = &*last
-            && *at == first
-            && condition.dims()[2] == frames
+        if let Some((of, beside, condition)) = &*last
+            && *of == window
+            && *beside == anchor
         {
             return Some(condition.clone());
         }
-        let plate = self.plate(first, path);
-        let condition = plate_condition(autoencoder, &[plate], grid, device);
-        Some(last.insert((first, condition)).1.clone())
+        let beside = |first: usize, frames: usize| {
+            let plate = self.plate(first, self.along(first, frames)?);
+            let grid = [frames, rows, columns];
+            Some(plate_condition(autoencoder, &[plate], grid, device))
+        };
+        let seen = match anchor {
+            Some(anchor) => Some(beside(anchor, 1)?),
+            None => None,
+        };
+        let parts = seen
+            .into_iter()
+            .chain([beside(window.start, window.len())?]);
+        let condition = Tensor::cat(parts.collect(), 2);
+        Some(last.insert((window, anchor, condition)).2.clone())
     }
 
     /// What the code loses of the plate of the latent frames from `first` on, `[1, frames, rows, columns, patch_values]`; `None` behind

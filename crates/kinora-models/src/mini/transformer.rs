@@ -11,7 +11,7 @@ use kinora_kernels::{Rotary, gate_residual, norm_modulate};
 
 use super::config::TransformerConfig;
 use crate::layers::{
-    CrossAttention, KeyValue, Linear, Mlp, SelfAttention, fourier_features, rotary_3d,
+    CrossAttention, KeyValue, Linear, Mlp, SelfAttention, fourier_features, rotary_at,
 };
 
 pub(super) const NORM_EPSILON: f32 = 1e-6;
@@ -22,6 +22,8 @@ const TIME_OCTAVES: usize = 8;
 const CLOCK_SPAN_SECS: f32 = 16.0;
 /// Below this noise level the velocity is that of this level: it must not divide by nothing.
 const LEAST_SIGMA: f32 = 0.05;
+/// Latent frames between an anchor and a window's first frame, as attention is told: it stands for any.
+const ANCHOR_DISTANCE: f32 = 4.0;
 /// Shift, scale and gate of attention and of the perceptron.
 const MODULATIONS: usize = 6;
 
@@ -73,6 +75,30 @@ pub struct Channels {
     pub condition: usize,
     /// Of a context token.
     pub context: usize,
+}
+
+/// What is told of the latent frames that are denoised together.
+#[derive(Debug, Clone, Copy)]
+pub struct Moments<'a> {
+    /// `[batch, frames]`, 0 = clean, 1 = noise.
+    pub timesteps: &'a [f32],
+    /// `[batch, frames]`, seconds since the clip began.
+    pub clock_secs: &'a [f32],
+    /// Whether the first frame is an [anchor](crate::Anchor), which the others do not follow.
+    pub anchored: bool,
+}
+
+impl Moments<'_> {
+    /// Place of each frame among the others, in latent frames.
+    fn times(&self, frames: usize) -> Vec<f32> {
+        let anchors = usize::from(self.anchored);
+        (0..frames)
+            .map(|frame| match frame.checked_sub(anchors) {
+                Some(frame) => frame as f32,
+                None => -ANCHOR_DISTANCE,
+            })
+            .collect()
+    }
 }
 
 #[derive(Module, Debug)]
@@ -199,20 +225,22 @@ impl Transformer {
     ///
     /// - `latents`: `[batch, channels, frames, height, width]`
     /// - `condition`: `[batch, condition_channels, frames, height, width]`
-    /// - `timesteps`: `[batch, frames]`, 0 = clean, 1 = noise
-    /// - `clock_secs`: `[batch, frames]`, seconds since the clip began
     /// - output: velocity, as `latents`
     pub fn forward(
         &self,
         latents: Tensor<5>,
         condition: Tensor<5>,
-        timesteps: &[f32],
-        clock_secs: &[f32],
+        moments: Moments<'_>,
         context: &PreparedContext,
     ) -> Tensor<5> {
         let device = latents.device();
         let [batch, channels, frames, height, width] = latents.dims();
         let groups = batch * frames;
+        let Moments {
+            timesteps,
+            clock_secs,
+            ..
+        } = moments;
         assert_eq!(timesteps.len(), groups, "one timestep per latent frame");
         assert_eq!(clock_secs.len(), groups, "one time per latent frame");
 
@@ -239,7 +267,13 @@ impl Transformer {
                 .reshape([groups, MODULATIONS, channels_inner]);
 
         let head_dim = channels_inner / self.heads;
-        let rotary = rotary_3d([frames, height, width], head_dim, ROTARY_THETA, &device);
+        let rotary = rotary_at(
+            &moments.times(frames),
+            [height, width],
+            head_dim,
+            ROTARY_THETA,
+            &device,
+        );
         for (block, key_value) in self.blocks.iter().zip(&context.blocks) {
             x = block.forward(x, &modulation, &rotary, key_value, &context.bias);
         }

@@ -90,6 +90,7 @@ impl WanModel {
             max_frames: Some(folder.max_frames()),
             known_frames: folder.known_frames(),
             tells_steps: true,
+            anchored: false,
             decodes_with_text: false,
             frames: Source::Clean,
             defaults: folder.defaults(),

@@ -18,6 +18,7 @@ use kinora_sampling::Sampler;
 pub(crate) struct Seen {
     pub(crate) first_latent_frame: usize,
     pub(crate) timesteps: Vec<f32>,
+    pub(crate) anchor: Option<usize>,
 }
 
 /// Latents flow to `target(place)`; a frame is the latent, four pixels for one, and a little lighter.
@@ -47,6 +48,7 @@ impl Straight {
                 max_frames: None,
                 known_frames: KnownFrames::Any,
                 tells_steps: false,
+                anchored: false,
                 decodes_with_text: false,
                 frames: Source::Clean,
                 defaults: Defaults {
@@ -101,7 +103,13 @@ impl VideoModel for Straight {
         self.seen.borrow_mut().push(Seen {
             first_latent_frame: window.first_latent_frame,
             timesteps: window.timesteps.to_vec(),
+            anchor: window.anchor.map(|anchor| anchor.latent_frame),
         });
+        if let Some(anchor) = window.anchor {
+            let left = anchor.latents.clone().slice([0..1, 0..3, 0..1, 0..1, 0..1]);
+            let off = (left - target(anchor.latent_frame)).abs().max();
+            assert!(off.into_scalar::<f32>() < 0.01, "it is the frame it says");
+        }
         if let Some(broken) = self.broken {
             return Ok(window.latents.zeros_like() + broken);
         }

@@ -155,6 +155,7 @@ fn moments(config: &AutoencoderRun, corpus: &Corpus, device: &Device) -> (Tensor
             batch: 8,
             latent_frames: 3,
             anywhere: true,
+            anchored: false,
         };
         let patches = corpus.batch(step, shape).patches(device);
         step -= 1;
@@ -301,6 +302,7 @@ mod tests {
             batch: 2,
             latent_frames: 2,
             anywhere: true,
+            anchored: false,
         };
         let patches = corpus.batch(0, shape).patches(&device);
         let latents = [&few, &many].map(|network| network.encode_tokens(patches.clone()));

@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use kinora_models::mini::autoencoder::Autoencoder;
+use kinora_models::mini::transformer::Moments;
 use kinora_models::mini::{Mini, plate_condition};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -87,15 +88,16 @@ impl Degrading<'_> {
             .iter()
             .flat_map(|&sigma| vec![sigma; frames])
             .collect();
+        let firsts = &batch.first_latent_frames;
+        let clock_secs = clock((firsts, &[]), frames, self.config.model.patch_frames);
         let velocity = networks.transformer.forward(
             noised.clone(),
             condition,
-            &per_frame,
-            &clock(
-                &batch.first_latent_frames,
-                frames,
-                self.config.model.patch_frames,
-            ),
+            Moments {
+                timesteps: &per_frame,
+                clock_secs: &clock_secs,
+                anchored: false,
+            },
             &networks.transformer.prepare(&context),
         );
         Ok((noised - velocity * sigma).permute([0, 2, 3, 4, 1]))
