@@ -12,6 +12,9 @@ pub use mimalloc::MiMalloc as Allocator;
 /// `mi_option_purge_delay` of `mimalloc.h`, which the bindings do not name.
 const PURGE_DELAY: mi_option_t = 15;
 
+/// For how long a process that samples and decodes should keep freed memory: the next window or frame asks for it again.
+pub const MEMORY_KEPT: Duration = Duration::from_secs(10);
+
 /// Lets the process keep freed memory for so long before the system has it back; `None` for good. A mapping that was handed back in part
 /// also loses its huge pages. Does nothing where [`Allocator`] is not the global one.
 pub fn keep_freed_memory(duration: Option<Duration>) {

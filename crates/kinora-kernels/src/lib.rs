@@ -1,7 +1,7 @@
 //! The operations that carry Kinora's cost, with their gradients, as a Burn backend extension.
 //!
 //! On Burn's CPU backend each operation runs the kernels in [`cpu`] (AMX, AVX-512 with BF16,
-//! AVX-512, AVX2 or portable, chosen once at start); on every other device it is composed of
+//! AVX-512, AVX2, NEON with or without BF16, or portable, chosen once at start); on every other device it is composed of
 //! Burn's own operations, which differentiate themselves.
 //!
 //! | operation | what it fuses |
@@ -36,7 +36,7 @@ mod testing;
 mod warp;
 
 pub use adamw::{AdamW, adamw, moving_average, squared_norm};
-pub use allocator::{Allocator, keep_freed_memory};
+pub use allocator::{Allocator, MEMORY_KEPT, keep_freed_memory};
 pub use attention::attention;
 pub use conv3d::{ConvSteps, conv3d, conv3d_strided};
 pub use cpu::{Activation, Int8Matrix, Level, PackedOnce, Precision, StoredMatrix};

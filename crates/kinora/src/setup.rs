@@ -1,7 +1,6 @@
 //! What holds for the whole process: logging, threads, processor level. The only place that reads the environment.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use kinora_kernels::cpu;
@@ -11,8 +10,6 @@ use crate::args::Global;
 
 /// Lowers the processor level, never raises it.
 const CPU_VARIABLE: &str = "KINORA_CPU";
-/// Memory that was freed is kept for so long: the next window or frame asks for it again.
-const MEMORY_KEPT: Duration = Duration::from_secs(10);
 /// The hub where nothing else is said.
 const HUB: &str = "https://huggingface.co";
 
@@ -80,7 +77,7 @@ pub(crate) fn logging(global: &Global) {
 
 /// Sets threads, processor level and how memory is kept, before anything is computed.
 pub(crate) fn processor(global: &Global) -> Result<()> {
-    kinora_kernels::keep_freed_memory(Some(MEMORY_KEPT));
+    kinora_kernels::keep_freed_memory(Some(kinora_kernels::MEMORY_KEPT));
     if let Ok(name) = std::env::var(CPU_VARIABLE) {
         let Some(level) = cpu::Level::from_name(&name) else {
             let known: Vec<&str> = cpu::Level::ALL.iter().map(|level| level.name()).collect();

@@ -123,7 +123,7 @@ fn an_unknown_processor_level_is_refused() {
         .env("KINORA_CPU", "sse9")
         .assert()
         .code(1)
-        .stderr(contains("portable, neon, avx2"));
+        .stderr(contains("portable, neon, neonbf16, avx2"));
     kinora(&folder)
         .arg("info")
         .env("KINORA_CPU", "portable")

@@ -19,6 +19,7 @@ type Call = Box<dyn Fn() -> Result<Values>>;
 
 /// Loads the network of a case and answers until stdin ends.
 pub(super) fn serve(case: &str, folder: &Path) -> Result<()> {
+    kinora_kernels::keep_freed_memory(Some(kinora_kernels::MEMORY_KEPT));
     let call = load(case, folder)?;
     let mut output = None;
     let mut stdout = std::io::stdout();

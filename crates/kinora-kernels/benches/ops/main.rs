@@ -86,7 +86,7 @@ impl Options {
 
 /// The table of errors.
 fn compare(options: &Options, level: Level, threads: usize) -> Result<(), String> {
-    if level < Level::Avx512Bf16 {
+    if !level.has_bf16() {
         return Err("this level multiplies f32 alone".into());
     }
     let mut peer = Peer::start(level, threads)?;
@@ -120,7 +120,7 @@ fn run(options: &Options) -> Result<(), String> {
     for case in options.cases() {
         for precision in [Precision::F32, Precision::Bf16] {
             let once = !case.has_products() || case.fixed_dtype().is_some();
-            if precision == Precision::Bf16 && (level < Level::Avx512Bf16 || once) {
+            if precision == Precision::Bf16 && (!level.has_bf16() || once) {
                 continue;
             }
             let row = measure(case, precision, level, &peaks, peer.as_mut())?;
@@ -128,7 +128,7 @@ fn run(options: &Options) -> Result<(), String> {
             rows.push(row);
         }
     }
-    if level < Level::Avx512Bf16 {
+    if !level.has_bf16() {
         println!("bf16 rows are left out: this level multiplies f32 alone");
     }
     match &options.json {

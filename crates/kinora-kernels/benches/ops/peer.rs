@@ -28,7 +28,7 @@ impl Peer {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         match level {
-            Level::Portable | Level::Neon => {}
+            Level::Portable | Level::Neon | Level::NeonBf16 => {}
             Level::Avx2 => {
                 command
                     .env("ATEN_CPU_CAPABILITY", "avx2")

@@ -11,6 +11,8 @@ pub enum Level {
     Portable,
     /// 128-bit vectors on aarch64.
     Neon,
+    /// The same with bf16 dot products.
+    NeonBf16,
     /// 256-bit vectors with fused multiply-add.
     Avx2,
     /// 512-bit vectors (F, BW, VL, DQ).
@@ -27,15 +29,16 @@ pub enum Precision {
     /// Products of f32.
     #[default]
     F32,
-    /// Inputs rounded to bf16 where the machine multiplies bf16 (from [`Level::Avx512Bf16`] on), f32 elsewhere.
+    /// Inputs rounded to bf16 on levels that multiply bf16 ([`Level::has_bf16`]), f32 on the others.
     Bf16,
 }
 
 impl Level {
     /// All levels, lowest first.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Portable,
         Self::Neon,
+        Self::NeonBf16,
         Self::Avx2,
         Self::Avx512,
         Self::Avx512Bf16,
@@ -48,6 +51,7 @@ impl Level {
         match self {
             Self::Portable => "portable",
             Self::Neon => "neon",
+            Self::NeonBf16 => "neonbf16",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
             Self::Avx512Bf16 => "avx512bf16",
@@ -63,6 +67,12 @@ impl Level {
             .find(|level| level.name().eq_ignore_ascii_case(name.trim()))
     }
 
+    /// Whether the level multiplies bf16: [`Precision::Bf16`] is f32 on the others.
+    #[must_use]
+    pub const fn has_bf16(self) -> bool {
+        matches!(self, Self::NeonBf16 | Self::Avx512Bf16 | Self::Amx)
+    }
+
     /// Whether this machine can run the level.
     #[must_use]
     pub fn is_available(self) -> bool {
@@ -72,7 +82,7 @@ impl Level {
     const fn fits_architecture(self) -> bool {
         match self {
             Self::Portable => true,
-            Self::Neon => cfg!(target_arch = "aarch64"),
+            Self::Neon | Self::NeonBf16 => cfg!(target_arch = "aarch64"),
             _ => cfg!(target_arch = "x86_64"),
         }
     }
@@ -155,10 +165,12 @@ fn detect() -> Detection {
 
 #[cfg(target_arch = "aarch64")]
 fn detect() -> Detection {
-    Detection {
-        level: Level::Neon,
-        note: None,
-    }
+    let level = if std::arch::is_aarch64_feature_detected!("bf16") {
+        Level::NeonBf16
+    } else {
+        Level::Neon
+    };
+    Detection { level, note: None }
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]

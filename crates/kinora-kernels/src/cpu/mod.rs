@@ -38,6 +38,9 @@
 //! Scores and softmax were also made with the products of the block before between their rows, step by step (attention, forward). That was a
 //! third slower than leaving the order to the processor.
 //!
+//! On aarch64 nothing was timed. Counted in the compiled code, the products in f32 and bf16 make 96 multiply-adds for 22 registers that are
+//! loaded, and those in 8 bits 64 for 16; sums stay in registers.
+//!
 //! A product in f32 reaches about 65 % of its peak at 512 bits. Norms, modulation, rotary positions and activations run at 18 to 25 GB/s
 //! of what they read and write.
 

@@ -47,6 +47,10 @@ fn kernel(level: Level, precision: Precision) -> Kernel {
         (Level::Avx512Bf16, Precision::Bf16) => x86::avx512bf16,
         #[cfg(target_arch = "x86_64")]
         (Level::Amx, Precision::Bf16) => x86::amx,
+        #[cfg(target_arch = "aarch64")]
+        (Level::Neon, _) | (Level::NeonBf16, Precision::F32) => aarch64::neon,
+        #[cfg(target_arch = "aarch64")]
+        (Level::NeonBf16, Precision::Bf16) => aarch64::bf16,
         _ => portable,
     }
 }
@@ -61,6 +65,10 @@ fn int8_kernel(level: Level) -> Option<Kernel> {
         if level >= Level::Avx512 && is_x86_feature_detected!("avx512vnni") {
             return Some(x86::vnni);
         }
+    }
+    #[cfg(target_arch = "aarch64")]
+    if level >= Level::Neon && std::arch::is_aarch64_feature_detected!("dotprod") {
+        return Some(aarch64::dot);
     }
     let _ = level;
     None
@@ -213,6 +221,78 @@ mod x86 {
         for _ in 0..rounds {
             for sum in &mut sums {
                 *sum = _mm512_fmadd_ps(*sum, factor, addend);
+            }
+        }
+        black_box(sums);
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64 {
+    use std::arch::aarch64::{vdupq_n_f32, vdupq_n_s32, vdupq_n_u32, vfmaq_f32};
+    use std::arch::asm;
+    use std::hint::black_box;
+
+    /// Chains of multiply-adds that hide each other's latency: 4 cycles at four a cycle need 16.
+    const CHAINS: usize = 20;
+
+    pub(super) fn neon(rounds: usize) -> u64 {
+        // SAFETY: vectors are part of the target.
+        unsafe { run_neon(rounds) };
+        (rounds * CHAINS * 4 * 2) as u64
+    }
+
+    pub(super) fn bf16(rounds: usize) -> u64 {
+        // SAFETY: `kernel` names it only for a level that was detected.
+        unsafe { run_bf16(rounds) };
+        (rounds * CHAINS * 8 * 2) as u64
+    }
+
+    pub(super) fn dot(rounds: usize) -> u64 {
+        // SAFETY: the caller asked for the feature.
+        unsafe { run_dot(rounds) };
+        (rounds * CHAINS * 16 * 2) as u64
+    }
+
+    #[target_feature(enable = "neon")]
+    fn run_neon(rounds: usize) {
+        let (left, right) = (vdupq_n_f32(black_box(0.999)), vdupq_n_f32(black_box(0.001)));
+        let mut sums = black_box([vdupq_n_f32(0.5); CHAINS]);
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = vfmaq_f32(*sum, left, right);
+            }
+        }
+        black_box(sums);
+    }
+
+    #[target_feature(enable = "neon,bf16")]
+    fn run_bf16(rounds: usize) {
+        let pairs = vdupq_n_u32(black_box(0x3c00_3c00));
+        let mut sums = black_box([vdupq_n_f32(0.5); CHAINS]);
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                // SAFETY: the instruction reads and writes these registers alone.
+                unsafe {
+                    asm!("bfdot {sum:v}.4s, {pairs:v}.8h, {pairs:v}.8h", sum = inout(vreg) *sum, pairs = in(vreg) pairs,
+                        options(nomem, nostack));
+                }
+            }
+        }
+        black_box(sums);
+    }
+
+    #[target_feature(enable = "neon,dotprod")]
+    fn run_dot(rounds: usize) {
+        let numbers = vdupq_n_s32(black_box(0x0102_0102));
+        let mut sums = black_box([vdupq_n_s32(1); CHAINS]);
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                // SAFETY: the instruction reads and writes these registers alone.
+                unsafe {
+                    asm!("sdot {sum:v}.4s, {numbers:v}.16b, {numbers:v}.16b", sum = inout(vreg) *sum, numbers = in(vreg) numbers,
+                        options(nomem, nostack, preserves_flags));
+                }
             }
         }
         black_box(sums);

@@ -45,7 +45,8 @@ EXAMPLES:
   kinora inspect fox.mp4
 
 ENVIRONMENT:
-  KINORA_CPU             lowers the instruction level: portable, neon, avx2, avx512, avx512bf16 or amx
+  KINORA_CPU             lowers the instruction level: portable, neon, neonbf16, avx2, avx512,
+                         avx512bf16 or amx
   HF_HOME, HF_HUB_CACHE  where fetched models lie, as for all tools of Hugging Face
   HF_ENDPOINT, HF_TOKEN  another hub than huggingface.co, and who asks
   KINORA_ENHANCE_KEY     who asks the server of --enhance-url; else OPENAI_API_KEY";

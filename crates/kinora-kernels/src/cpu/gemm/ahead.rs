@@ -1,6 +1,10 @@
 //! Asking for memory before it is needed.
 
 /// Memory that is asked for while tiles are multiplied, so many cache lines a step.
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "only kernels of tile registers ask")
+)]
 #[derive(Clone, Copy)]
 pub(crate) struct Ahead {
     next: *const u8,
@@ -28,6 +32,7 @@ impl Ahead {
         }
     }
 
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(crate) fn step(&mut self) {
         for _ in 0..self.lines {
@@ -35,7 +40,6 @@ impl Ahead {
                 self.lines = 0;
                 return;
             }
-            #[cfg(target_arch = "x86_64")]
             // SAFETY: a prefetch reads nothing, whatever the address.
             unsafe {
                 use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};

@@ -72,6 +72,10 @@ pub(crate) unsafe fn multiply(
             unsafe {
                 match engine {
                     Engine::Portable => super::portable::kernel(words, a_panel, b_strips, tile),
+                    #[cfg(target_arch = "aarch64")]
+                    Engine::Neon => super::neon::kernel_f32(words, a_panel, b_strips, tile),
+                    #[cfg(target_arch = "aarch64")]
+                    Engine::NeonBf16 => super::neon::kernel_bf16(words, a_panel, b_strips, tile),
                     #[cfg(target_arch = "x86_64")]
                     Engine::Avx2 => super::avx2::kernel(words, a_panel, b_strips, tile),
                     #[cfg(target_arch = "x86_64")]
@@ -84,7 +88,6 @@ pub(crate) unsafe fn multiply(
                     }
                     #[cfg(target_arch = "x86_64")]
                     Engine::AmxBf16 => unreachable!("tile registers have products of their own"),
-                    #[cfg(not(target_arch = "x86_64"))]
                     _ => unreachable!("engines of another architecture are never chosen"),
                 }
             }

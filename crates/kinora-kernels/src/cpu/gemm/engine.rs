@@ -10,6 +10,10 @@ pub(crate) const STRIP: usize = 16;
 pub(crate) enum Engine {
     /// Arrays that the compiler vectorises; f32.
     Portable,
+    /// 128-bit FMA of aarch64; f32.
+    Neon,
+    /// `bfdot`; bf16 in, f32 sums.
+    NeonBf16,
     /// 256-bit FMA; f32.
     Avx2,
     /// 512-bit FMA; f32.
@@ -32,7 +36,9 @@ impl Engine {
             level.name()
         );
         match (level, precision) {
-            (Level::Portable | Level::Neon, _) => Self::Portable,
+            (Level::Portable, _) => Self::Portable,
+            (Level::NeonBf16, Precision::Bf16) => Self::NeonBf16,
+            (Level::Neon | Level::NeonBf16, _) => Self::Neon,
             (Level::Avx2, _) => Self::Avx2,
             (Level::Amx, Precision::Bf16) => Self::AmxBf16,
             (Level::Avx512Bf16, Precision::Bf16) => Self::Avx512Bf16,
@@ -42,7 +48,7 @@ impl Engine {
 
     /// Whether a word holds two bf16.
     pub(crate) const fn is_bf16(self) -> bool {
-        matches!(self, Self::Avx512Bf16 | Self::AmxBf16)
+        matches!(self, Self::NeonBf16 | Self::Avx512Bf16 | Self::AmxBf16)
     }
 
     /// Elements along the summed axis in a word.
@@ -64,7 +70,7 @@ impl Engine {
     pub(crate) const fn tile_rows(self) -> usize {
         match self {
             Self::Portable => 4,
-            Self::Avx2 => 6,
+            Self::Neon | Self::NeonBf16 | Self::Avx2 => 6,
             Self::Avx512 | Self::Avx512Bf16 => 8,
             Self::AmxBf16 => 16,
         }
@@ -73,7 +79,7 @@ impl Engine {
     /// Strips of the right operand that a micro-kernel takes at once.
     pub(crate) const fn strips(self) -> usize {
         match self {
-            Self::Portable | Self::Avx2 => 1,
+            Self::Portable | Self::Neon | Self::NeonBf16 | Self::Avx2 => 1,
             Self::Avx512 | Self::Avx512Bf16 => 3,
             Self::AmxBf16 => 2,
         }
@@ -84,6 +90,8 @@ impl Engine {
         match self {
             // A strip of B and a panel of A then just fill a first-level cache of 32 KiB: a tenth faster than 256 on an AMD EPYC.
             Self::Avx2 => 384,
+            // The same layout; first-level caches have 32 to 128 KiB there.
+            Self::Neon | Self::NeonBf16 => 384,
             Self::Avx512 => 384,
             _ => 256,
         }
@@ -93,7 +101,8 @@ impl Engine {
     pub(crate) const fn cost_shift(self) -> u32 {
         match self {
             Self::Portable => 2,
-            Self::Avx2 | Self::Avx512 => 4,
+            Self::Neon => 3,
+            Self::NeonBf16 | Self::Avx2 | Self::Avx512 => 4,
             Self::Avx512Bf16 => 5,
             Self::AmxBf16 => 6,
         }

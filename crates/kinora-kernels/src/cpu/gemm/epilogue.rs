@@ -86,6 +86,7 @@ fn finish_row_body<const FMA: bool>(
 pub(crate) const fn vector_level(engine: super::Engine) -> Level {
     match engine {
         super::Engine::Portable => Level::Portable,
+        super::Engine::Neon | super::Engine::NeonBf16 => Level::Neon,
         super::Engine::Avx2 => Level::Avx2,
         _ => Level::Avx512,
     }

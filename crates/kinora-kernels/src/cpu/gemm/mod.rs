@@ -19,9 +19,12 @@ pub(crate) mod block;
 mod driver;
 pub(crate) mod engine;
 mod epilogue;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 pub(crate) mod pack;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod pack_avx512;
+mod pack_bf16;
 mod packed;
 mod portable;
 mod stored;

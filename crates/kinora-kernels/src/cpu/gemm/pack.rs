@@ -333,9 +333,14 @@ impl Piece {
             }
             return;
         }
-        let _ = engine;
         // SAFETY: as above.
-        unsafe { tile_portable(from, self.lanes, self.len, form, dst) };
+        unsafe {
+            if engine.is_bf16() {
+                super::pack_bf16::tile(from, self.lanes, self.len, form, dst);
+            } else {
+                tile_portable(from, self.lanes, self.len, form, dst);
+            }
+        }
     }
 }
 

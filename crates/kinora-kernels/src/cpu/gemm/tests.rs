@@ -246,7 +246,16 @@ fn nan_and_infinity_reach_their_rows_and_columns_only() {
     }
 }
 
-/// 32 rows are no whole number of AVX2 panels of 6: packing pads them to 36.
+#[test]
+fn a_level_has_bf16_where_its_engine_packs_pairs() {
+    for level in testable_levels("bf16") {
+        let engine = Engine::new(level, Precision::Bf16);
+        assert_eq!(level.has_bf16(), engine.is_bf16(), "{level:?}");
+        assert!(!Engine::new(level, Precision::F32).is_bf16(), "{level:?}");
+    }
+}
+
+/// 32 rows are no whole number of panels of 6: packing pads them to 36.
 #[test]
 fn packing_stays_inside_the_length_it_asks_for() {
     const MARK: u32 = 0xDEAD_BEEF;

@@ -11,10 +11,13 @@ use crate::cpu::scratch::Scratch;
 pub(super) const TILE: usize = 2 * STRIP;
 
 /// What multiplies.
+#[allow(dead_code, reason = "each architecture chooses among its own")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Engine {
     /// Whatever the compiler makes of it.
     Portable,
+    /// `sdot`: signed numbers, four columns to a register.
+    Dot,
     /// Numbers widened to 16 bits, `vpmaddwd`.
     Avx2,
     /// `vpdpbusd`: the left operand without sign, 128 above what it is.
@@ -49,6 +52,10 @@ impl Engine {
                 return Self::Avx2;
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        if level >= Level::Neon && std::arch::is_aarch64_feature_detected!("dotprod") {
+            return Self::Dot;
+        }
         Self::Portable
     }
 
@@ -65,6 +72,7 @@ impl Engine {
         match self {
             Self::Portable => 2,
             Self::Avx2 => 4,
+            Self::Dot => 5,
             Self::Vnni => 6,
             Self::Amx => 7,
         }
@@ -100,6 +108,8 @@ impl Engine {
         unsafe {
             match self {
                 Self::Portable => portable(steps, a, b, block),
+                #[cfg(target_arch = "aarch64")]
+                Self::Dot => aarch64::dot(steps, a, b, block),
                 #[cfg(target_arch = "x86_64")]
                 Self::Avx2 => x86::avx2(steps, a, b, block),
                 #[cfg(target_arch = "x86_64")]
@@ -111,7 +121,6 @@ impl Engine {
                     let start = adds.then_some(to.cast_const());
                     multiply_int8(steps, a, b, start, to, ahead);
                 }
-                #[cfg(not(target_arch = "x86_64"))]
                 _ => unreachable!("engines of another architecture are never chosen"),
             }
         }
@@ -168,6 +177,98 @@ unsafe fn portable(steps: usize, a: [*const u32; 2], b: [*const u32; 2], block: 
                 }
             }
         }
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64 {
+    use std::arch::aarch64::{int32x4_t, vld1q_s32, vst1q_s32};
+    use std::arch::asm;
+
+    use super::{Block, STRIP, TILE};
+
+    /// Rows whose sums are held in registers: with eight columns 16 of 32. Four words of each row come at once, so there are four products
+    /// for each register that is loaded.
+    const ROWS: usize = 8;
+    /// Words in a register.
+    const LANES: usize = 4;
+    /// Registers of columns.
+    const PARTS: usize = 2;
+
+    /// Lane `$lane` of all rows times the row of `$right` that belongs to it.
+    macro_rules! step {
+        ($sums:ident, $rows:ident, $right:ident, $lane:literal) => {
+            for part in 0..PARTS {
+                // SAFETY: a strip has 16 columns for each word.
+                let columns = unsafe { vld1q_s32($right.add($lane * STRIP + part * LANES)) };
+                for row in 0..ROWS {
+                    $sums[row][part] = sdot::<$lane>($sums[row][part], columns, $rows[row]);
+                }
+            }
+        };
+    }
+
+    /// Eight rows × eight columns at a time.
+    ///
+    /// # Safety
+    /// As for [`super::Engine::multiply`].
+    #[target_feature(enable = "neon,dotprod")]
+    pub(super) unsafe fn dot(
+        steps: usize,
+        a: [*const u32; 2],
+        b: [*const u32; 2],
+        block: &mut Block,
+    ) {
+        const COLS: usize = LANES * PARTS;
+        for first in (0..TILE).step_by(ROWS) {
+            for col in (0..TILE).step_by(COLS) {
+                let left = a[first / STRIP].wrapping_add(first % STRIP * STRIP);
+                let (mut left, mut right) = (
+                    left.cast::<i32>(),
+                    b[col / STRIP].wrapping_add(col % STRIP).cast::<i32>(),
+                );
+                let mut sums: [[_; PARTS]; ROWS] = std::array::from_fn(|row| {
+                    std::array::from_fn(|part| {
+                        let from = &block.0[first + row][col + part * LANES..][..LANES];
+                        // SAFETY: four sums of the block.
+                        unsafe { vld1q_s32(from.as_ptr()) }
+                    })
+                });
+                for _ in 0..steps {
+                    for word in (0..STRIP).step_by(LANES) {
+                        let rows: [_; ROWS] = std::array::from_fn(|row| {
+                            // SAFETY: promised by the caller: a tile has 16 words of each row.
+                            unsafe { vld1q_s32(left.add(row * STRIP + word)) }
+                        });
+                        step!(sums, rows, right, 0);
+                        step!(sums, rows, right, 1);
+                        step!(sums, rows, right, 2);
+                        step!(sums, rows, right, 3);
+                        right = right.wrapping_add(LANES * STRIP);
+                    }
+                    left = left.wrapping_add(STRIP * STRIP);
+                }
+                for (row, sums) in sums.into_iter().enumerate() {
+                    for (part, sum) in sums.into_iter().enumerate() {
+                        let to = &mut block.0[first + row][col + part * LANES..][..LANES];
+                        // SAFETY: four sums of the block.
+                        unsafe { vst1q_s32(to.as_mut_ptr(), sum) };
+                    }
+                }
+            }
+        }
+    }
+
+    /// `sum + right·left[LANE]`, where each word is four signed numbers. The intrinsic is not stable.
+    #[inline]
+    #[target_feature(enable = "neon,dotprod")]
+    fn sdot<const LANE: i32>(mut sum: int32x4_t, right: int32x4_t, left: int32x4_t) -> int32x4_t {
+        // SAFETY: the instruction reads and writes these registers alone; the caller has dot products.
+        unsafe {
+            asm!("sdot {sum:v}.4s, {right:v}.16b, {left:v}.4b[{lane}]", sum = inout(vreg) sum, right = in(vreg) right,
+                left = in(vreg) left, lane = const LANE, options(pure, nomem, nostack, preserves_flags));
+        }
+        sum
     }
 }
 

@@ -131,6 +131,7 @@ pub(crate) fn gemm_int8_at(
                 unsafe { amx::finish(block.sums(), 0, finishing) };
                 return;
             }
+            let _ = streamed;
             for line in 0..lines {
                 let at = at + line * n;
                 // SAFETY: this tile belongs to this task alone.
