@@ -78,6 +78,11 @@ impl<'a> Renderer<'a> {
         Self { pack }
     }
 
+    /// The subjects.
+    pub fn pack(&self) -> &'a Pack {
+        self.pack
+    }
+
     /// Renders a window of a scene. Windows of one scene fit together: a frame is the same in every window that holds it.
     ///
     /// # Errors

@@ -36,6 +36,8 @@ pub struct Place {
     pub rotation: f32,
     /// Mirrored left to right, before it is turned.
     pub is_flipped: bool,
+    /// Which frame of its own animation is seen.
+    pub frame: usize,
 }
 
 /// A subject at one time.
@@ -123,6 +125,7 @@ impl Shot<'_> {
                 sides: [place.sides.0 / layout.scale, place.sides.1 / layout.scale],
                 rotation: place.rotation,
                 is_flipped: place.is_flipped,
+                frame: standing.frame % self.pack.entries()[standing.subject].frames,
             }
         };
         std::iter::once(self.subject(view, time))

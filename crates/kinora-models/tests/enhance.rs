@@ -6,7 +6,8 @@ use kinora_models::mini::backdrops::{Backdrops, NamedPlace};
 use kinora_models::mini::config::{
     AutoencoderConfig, DirectorConfig, TextConfig, TransformerConfig,
 };
-use kinora_models::mini::lexicon::{Entry, Lexicon, PICTURE_VALUES};
+use kinora_models::mini::lexicon::{Animation, Entry, Lexicon, PICTURE_VALUES};
+use kinora_models::mini::pictures::Pictures;
 use kinora_models::mini::text::tokenize;
 use kinora_models::mini::{Mini, MiniConfig, MiniNetworks, MiniParts};
 use tokenizers::Tokenizer;
@@ -19,6 +20,7 @@ fn model(max_tokens: usize) -> Mini {
         name: name.into(),
         phrases: owned(phrases),
         tags: owned(tags),
+        animation: Animation::default(),
     };
     let entries = vec![
         entry("koala", &["koala", "考拉"], &["animal"]),
@@ -71,7 +73,7 @@ fn model(max_tokens: usize) -> Mini {
         networks: MiniNetworks::new(&config, &device),
         config,
         tokenizer,
-        lexicon: Lexicon::new(entries, pictures),
+        lexicon: Lexicon::new(entries, Pictures::plain(pictures)),
     };
     Mini::new("test", String::new(), parts, &device)
 }

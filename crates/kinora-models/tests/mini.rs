@@ -9,7 +9,8 @@ use kinora_models::mini::backdrops::{Backdrops, NamedPlace};
 use kinora_models::mini::config::{
     AutoencoderConfig, DirectorConfig, TextConfig, TransformerConfig,
 };
-use kinora_models::mini::lexicon::{Entry, Lexicon, PICTURE_VALUES};
+use kinora_models::mini::lexicon::{Animation, Entry, Lexicon, PICTURE_PIXELS};
+use kinora_models::mini::pictures::{Indexed, Pictures};
 use kinora_models::mini::plate::COVERAGE;
 use kinora_models::mini::transformer::{Context, Moments};
 use kinora_models::mini::{Mini, MiniConfig, MiniNetworks, MiniParts};
@@ -239,19 +240,32 @@ fn tokenizer() -> Tokenizer {
 }
 
 fn model(device: &Device) -> Mini {
+    model_showing(90, device)
+}
+
+/// The koala is light, and every other sixth of a second it is this light.
+fn model_showing(then: u8, device: &Device) -> Mini {
     let config = config();
     let entries = vec![Entry {
         name: "koala".into(),
         phrases: vec!["koala".into(), "考拉".into()],
         tags: Vec::new(),
+        animation: Animation {
+            frames: 2,
+            fps: 6.0,
+        },
     }];
+    let koala = Indexed {
+        palette: [[200; 4], [then, then, then, 200]].concat(),
+        indices: [vec![0; PICTURE_PIXELS], vec![1; PICTURE_PIXELS]].concat(),
+    };
     let networks = MiniNetworks::new(&config, device);
     let parts = MiniParts {
         backdrops: backdrops(&config.sizes),
         config,
         networks,
         tokenizer: tokenizer(),
-        lexicon: Lexicon::new(entries, vec![200; PICTURE_VALUES]),
+        lexicon: Lexicon::new(entries, Pictures::indexed(vec![koala])),
     };
     Mini::new("test", String::new(), parts, device)
 }
@@ -328,7 +342,7 @@ fn damaged_weight_files_are_errors() {
     let mut lying = bytes.clone();
     lying[..8].copy_from_slice(&u64::MAX.to_le_bytes());
     assert!(Mini::from_bytes(&lying, &device).is_err());
-    let name = b"lexicon.pictures";
+    let name = b"lexicon.palettes";
     let at = bytes.windows(name.len()).position(|w| w == name).unwrap();
     let mut foreign = bytes.clone();
     foreign[at] = b'L';
@@ -371,7 +385,10 @@ fn sizes_that_no_network_can_have_are_errors() {
 
 /// A model whose denoiser does not predict zero, as a fresh one does.
 fn awake_model(device: &Device) -> Mini {
-    let model = model(device);
+    awakened(model(device))
+}
+
+fn awakened(model: Mini) -> Mini {
     let mut tensors = kinora_models::weights::collect(model.networks(), "m");
     let out = tensors.get_mut("m.transformer.out.weight").unwrap();
     for (i, value) in out.data.iter_mut().enumerate() {
@@ -424,6 +441,18 @@ fn a_named_subject_reaches_the_denoiser() {
     let unplanned = model.velocity(window, &text).unwrap();
     let change = (planned - unplanned).abs().max().into_scalar::<f32>();
     assert!(change > 1e-3, "{change}");
+}
+
+/// And how it moves: models whose koalas differ in one picture of two give other clips.
+#[test]
+fn a_subject_moves_as_its_pictures_do() {
+    let device = Device::flex();
+    device.seed(11);
+    let one = awake_model(&device);
+    let other = model_showing(10, &device).with_networks(one.networks().clone());
+    let latents = random([1, 8, 2, 3, 4], &device);
+    let change = velocity(&one, latents.clone()) - velocity(&other, latents);
+    assert!(change.abs().max().into_scalar::<f32>() > 1e-4);
 }
 
 /// So does the place.

@@ -6,9 +6,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use color_quant::NeuQuant;
 use kinora_data::{Entry as Subject, Pack, SceneSpec, Split, captions, everyday_names};
-use kinora_models::mini::lexicon::{Entry, Lexicon, PICTURE_SIZE, PICTURE_VALUES};
+use kinora_models::mini::lexicon::{Animation, Entry, Lexicon, PICTURE_SIZE, PICTURE_VALUES};
+use kinora_models::mini::pictures::{COLOURS, Indexed, Pictures};
 use kinora_models::mini::text::normalise;
+use rayon::prelude::*;
 
 /// Scenes whose captions tell what words are used for.
 const SCENES: u64 = 2000;
@@ -16,14 +19,41 @@ const SCENES: u64 = 2000;
 const LONGEST_WORDS: usize = 4;
 const LONGEST_CHARACTERS: usize = 6;
 
-/// Builds the lexicon of a pack.
+/// Builds the lexicon of a pack, with a still picture of each subject.
 pub(crate) fn lexicon(pack: &Pack) -> Lexicon {
-    let entries = entries(pack, &said_elsewhere(pack));
-    let mut pictures = Vec::with_capacity(pack.len() * PICTURE_VALUES);
-    for subject in 0..pack.len() {
-        pictures.extend(picture(pack, subject));
+    let pictures = (0..pack.len()).flat_map(|subject| picture(pack, subject, 0));
+    let stills = Pictures::plain(pictures.collect());
+    let mut entries = entries(pack, &said_elsewhere(pack));
+    for entry in &mut entries {
+        entry.animation = Animation::default();
     }
-    Lexicon::new(entries, pictures)
+    Lexicon::new(entries, stills)
+}
+
+/// Builds the lexicon of a pack, with all frames of each subject in at most 256 colours.
+pub(crate) fn animated_lexicon(pack: &Pack) -> Lexicon {
+    let subjects = (0..pack.len()).into_par_iter();
+    let indexed: Vec<Indexed> = subjects.map(|subject| indexed(pack, subject)).collect();
+    let entries = entries(pack, &said_elsewhere(pack));
+    Lexicon::new(entries, Pictures::indexed(indexed))
+}
+
+/// One of each so many pixels decides on the colours (NeuQuant, Dekker, 1994).
+const COLOUR_SAMPLES: i32 = 10;
+
+fn indexed(pack: &Pack, subject: usize) -> Indexed {
+    let frames = 0..pack.entries()[subject].frames;
+    let pixels: Vec<u8> = frames
+        .flat_map(|frame| picture(pack, subject, frame))
+        .collect();
+    let colours = NeuQuant::new(COLOUR_SAMPLES, COLOURS, &pixels);
+    Indexed {
+        palette: colours.color_map_rgba(),
+        indices: pixels
+            .chunks_exact(4)
+            .map(|pixel| colours.index_of(pixel) as u8)
+            .collect(),
+    }
 }
 
 fn entries(pack: &Pack, elsewhere: &HashSet<String>) -> Vec<Entry> {
@@ -57,6 +87,10 @@ fn entries(pack: &Pack, elsewhere: &HashSet<String>) -> Vec<Entry> {
                 name: subject.name_en.clone(),
                 phrases,
                 tags: tags.clone(),
+                animation: Animation {
+                    frames: subject.frames,
+                    fps: subject.fps,
+                },
             }
         })
         .collect()
@@ -120,10 +154,10 @@ fn collect_phrases(text: &str, phrases: &mut HashSet<String>) {
     }
 }
 
-/// First frame of a subject, scaled to `PICTURE_SIZE²` pixels of premultiplied RGBA.
-fn picture(pack: &Pack, subject: usize) -> Vec<u8> {
+/// A frame of a subject, scaled to `PICTURE_SIZE²` pixels of premultiplied RGBA.
+pub(crate) fn picture(pack: &Pack, subject: usize, frame: usize) -> Vec<u8> {
     let side = pack.sprite_size();
-    let sprite = pack.frame(subject, 0);
+    let sprite = pack.frame(subject, frame);
     let scale = side as f32 / PICTURE_SIZE as f32;
     let mut pixels = Vec::with_capacity(PICTURE_VALUES);
     let span = |i: usize| {

@@ -5,13 +5,14 @@ use kinora_models::mini::backdrop::{Backdrop, ZOOM_HEIGHT};
 use kinora_models::mini::backdrops::Backdrops;
 use kinora_models::mini::layout::{self, FrameLayout, Place, Places, SLOTS};
 use kinora_models::mini::lexicon::Lexicon;
-use kinora_models::mini::plate::{Picture, Plate, PlateSize, Props};
+use kinora_models::mini::plate::{Figure, Plate, PlateSize, Props};
 use kinora_models::mini::{DIRECTOR_FRAMES, DIRECTOR_LATEST};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::corpus::Window;
 use crate::given::Shares;
+use crate::lexicon::picture;
 use crate::places;
 
 /// Paths of camera and subjects through scenes, for the director.
@@ -51,7 +52,6 @@ impl Layouts {
 /// Names and pictures, ready to draw.
 pub(crate) struct StageBuilder {
     lexicon: Lexicon,
-    pictures: Vec<Picture>,
     /// For their names: the look of a place is the scene's own.
     backdrops: Backdrops,
     pub(crate) shares: Shares,
@@ -68,12 +68,8 @@ pub(crate) struct Told<'a> {
 
 impl StageBuilder {
     pub(crate) fn new(lexicon: Lexicon, backdrops: Backdrops, shares: Shares) -> Self {
-        let pictures = (0..lexicon.entries().len())
-            .map(|entry| Picture::new(lexicon.picture(entry)))
-            .collect();
         Self {
             lexicon,
-            pictures,
             backdrops,
             shares,
         }
@@ -108,13 +104,41 @@ impl StageBuilder {
         size: PlateSize,
         window: Window,
     ) -> Plate {
-        let pictures: Vec<&Picture> = told.slots.iter().map(|&id| &self.pictures[id]).collect();
+        let mut path = frames(told, window, size.patch_frames);
+        let figures = figures(told, &mut path);
+        let figures: Vec<&Figure> = figures.iter().collect();
         let props = Props {
             backdrop,
-            pictures: &pictures,
+            figures: &figures,
         };
-        Plate::draw(size, props, &frames(told, window, size.patch_frames))
+        Plate::draw(size, props, &path)
     }
+}
+
+/// What is seen of each slot on a path, which from then on counts these pictures.
+fn figures(told: Told<'_>, path: &mut [FrameLayout]) -> Vec<Figure> {
+    let pack = told.renderer.pack();
+    let figure = |(slot, &subject): (usize, &usize)| {
+        let mut seen: Vec<usize> = Vec::new();
+        for place in path
+            .iter_mut()
+            .filter_map(|frame| frame.places[slot].as_mut())
+        {
+            let known = seen.iter().position(|&frame| frame == place.frame);
+            place.frame = known.unwrap_or_else(|| {
+                seen.push(place.frame);
+                seen.len() - 1
+            });
+        }
+        // A subject that is never seen has a picture too.
+        let frames = if seen.is_empty() { vec![0] } else { seen };
+        let pictures = frames
+            .into_iter()
+            .map(|frame| picture(pack, subject, frame));
+        let pictures: Vec<Vec<u8>> = pictures.collect();
+        Figure::new(pictures.iter().map(Vec::as_slice))
+    };
+    told.slots.iter().enumerate().map(figure).collect()
 }
 
 impl Layouts {
@@ -172,6 +196,7 @@ fn places(placed: &[kinora_data::Place], slots: &[usize]) -> Places {
             sides: place.sides,
             rotation: place.rotation,
             is_flipped: place.is_flipped,
+            frame: place.frame,
         })
     })
 }

@@ -117,8 +117,8 @@ pub fn train(
         },
         backdrops: places::backdrops(&pack, &model_config.sizes),
         lexicon: match &config.lexicon {
-            Some(path) => lexicon::lexicon(&Pack::open(path)?),
-            None => shown.clone(),
+            Some(path) => lexicon::animated_lexicon(&Pack::open(path)?),
+            None => lexicon::animated_lexicon(&pack),
         },
         config: model_config,
         autoencoder,

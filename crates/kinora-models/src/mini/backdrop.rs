@@ -4,8 +4,8 @@
 //! the [plate](super::plate): in clear daylight, at rest, without what lives in it. Light, weather, style,
 //! waves and clouds are the denoiser's.
 
-use super::bilinear::bilinear;
 use super::layout::View;
+use super::relief::Layer;
 
 /// Pixels of a backdrop for the smaller edge of a frame.
 pub const BACKDROP_SIDE: usize = 64;
@@ -13,8 +13,14 @@ pub const BACKDROP_SIDE: usize = 64;
 pub const BACKDROP_MARGIN: f32 = 0.3;
 /// Height of the point that zoom leaves in place, as a part of the frame's height; it is in the middle across.
 pub const ZOOM_HEIGHT: f32 = 0.6;
-/// Searches for what is seen at a pixel: the depth there says where it is.
-const SEARCHES: usize = 2;
+/// Most depths that are looked at on the way from the camera to what a pixel sees.
+const MARCH: usize = 24;
+/// Steps that what stands there is thick.
+const THICKNESS: f32 = 1.5;
+/// What depths may differ by and still be the same.
+const ROUNDING: f32 = 1e-4;
+/// Halvings of the last of these steps.
+const HALVINGS: usize = 3;
 
 /// Sizes of a backdrop for frames of `[width, height]` pixels: its width without margins, its height, its margin.
 pub fn backdrop_size([width, height]: [usize; 2]) -> [usize; 3] {
@@ -31,10 +37,9 @@ pub fn backdrop_size([width, height]: [usize; 2]) -> [usize; 3] {
 /// A place, wider than a frame.
 #[derive(Debug, Clone)]
 pub struct Backdrop {
-    /// RGB in −1 to 1 and depth: 0 is infinitely far, 1 as near as the subjects.
-    pixels: Vec<[f32; 4]>,
-    width: usize,
-    height: usize,
+    seen: Layer,
+    /// What is seen where the camera looks behind things.
+    hidden: Layer,
     margin: usize,
 }
 
@@ -52,10 +57,16 @@ impl Backdrop {
             let colour = |channel: usize| f32::from(p[channel]) / 127.5 - 1.0;
             [colour(0), colour(1), colour(2), f32::from(p[3]) / 255.0]
         };
-        Self {
-            pixels: rgbd.chunks_exact(4).map(pixel).collect(),
+        let points = rgbd.chunks_exact(4).map(pixel).collect();
+        let picture = Layer {
+            points,
             width,
             height,
+        };
+        let seen = picture.with_sharp_edges();
+        Self {
+            hidden: seen.hidden(),
+            seen,
             margin,
         }
     }
@@ -64,23 +75,39 @@ impl Backdrop {
     pub fn draw(&self, [width, height]: [usize; 2], view: &View) -> Vec<[f32; 3]> {
         let unit = width.min(height) as f32;
         let focus = View::focus([width, height]);
-        let mut frame = Vec::with_capacity(width * height);
-        for row in 0..height {
-            for column in 0..width {
-                let seen = [column, row].map(|at| (at as f32 + 0.5) / unit);
-                let mut depth = 0.5;
-                let mut at = [0.0; 2];
-                for search in 0..=SEARCHES {
-                    at = self.pixel_at(view.world(seen, focus, depth));
-                    if search < SEARCHES {
-                        depth = self.nearest(at)[3];
-                    }
-                }
-                let [r, g, b, _] = bilinear(&self.pixels, [self.width, self.height], at);
-                frame.push([r, g, b]);
+        let pixel = |i: usize| {
+            let seen = [i % width, i / width].map(|at| (at as f32 + 0.5) / unit);
+            self.along(|depth| self.pixel_at(view.world(seen, focus, depth)))
+        };
+        (0..width * height).map(pixel).collect()
+    }
+
+    /// What a ray sees that is at `ray(depth)`. It is marched from near to far, a pixel or so at a time (relief mapping, Policarpo et
+    /// al., 2005), so that what is near covers what is behind it. Things are thin: a ray that passes behind one goes on.
+    fn along(&self, ray: impl Fn(f32) -> [f32; 2]) -> [f32; 3] {
+        let (far, near) = (ray(0.0), ray(1.0));
+        let way = (far[0] - near[0]).abs().max((far[1] - near[1]).abs());
+        let steps = (way.ceil() as usize).clamp(1, MARCH);
+        let step = 1.0 / steps as f32;
+        let is_there = |depth: f32| {
+            let behind = self.seen.nearest(ray(depth))[3] - depth;
+            (-ROUNDING..=THICKNESS * step).contains(&behind)
+        };
+        let mut depths = (0..=steps).map(|i| 1.0 - i as f32 * step);
+        let Some(mut there) = depths.find(|&depth| is_there(depth)) else {
+            let first = self.hidden.nearest(far)[3];
+            let depth = self.hidden.nearest(ray(first))[3];
+            return self.hidden.sample(ray(depth));
+        };
+        let mut before = (there + step).min(1.0);
+        for _ in 0..HALVINGS {
+            let middle = 0.5 * (there + before);
+            match is_there(middle) {
+                true => there = middle,
+                false => before = middle,
             }
         }
-        frame
+        self.seen.sample(ray(there))
     }
 
     /// From lengths in smaller frame edges to pixels, counted from pixel centres.
@@ -88,13 +115,9 @@ impl Backdrop {
         let side = BACKDROP_SIDE as f32;
         let inside = |at: f32, pixels: usize| at.clamp(0.0, (pixels - 1) as f32);
         [
-            inside(x * side + self.margin as f32 - 0.5, self.width),
-            inside(y * side - 0.5, self.height),
+            inside(x * side + self.margin as f32 - 0.5, self.seen.width),
+            inside(y * side - 0.5, self.seen.height),
         ]
-    }
-
-    fn nearest(&self, [x, y]: [f32; 2]) -> [f32; 4] {
-        self.pixels[(y + 0.5) as usize * self.width + (x + 0.5) as usize]
     }
 }
 
@@ -118,6 +141,34 @@ mod tests {
         Backdrop::new(&pixels.collect::<Vec<u8>>(), FRAME)
     }
 
+    /// A near post hides what is behind it, whole and nothing else, wherever the camera goes.
+    #[test]
+    fn a_near_post_stays_whole_before_what_is_far() {
+        let [inner, height, margin] = backdrop_size(FRAME);
+        let width = inner + 2 * margin;
+        let post = margin + 40..margin + 56;
+        let pixels = (0..width * height).flat_map(|i| match post.contains(&(i % width)) {
+            true => [255, 0, 0, 230],
+            false => [0, 0, 255, 0],
+        });
+        let backdrop = Backdrop::new(&pixels.collect::<Vec<u8>>(), FRAME);
+        for shift in [-0.25, -0.1, 0.07, 0.2] {
+            let orbit = View {
+                shift: [shift, 0.0],
+                orbit: -shift,
+                ..View::REST
+            };
+            let frame = backdrop.draw(FRAME, &orbit);
+            for line in frame.chunks(FRAME[0]) {
+                let is_post: Vec<bool> = line.iter().map(|pixel| pixel[0] > 0.0).collect();
+                let edges = is_post.windows(2).filter(|pair| pair[0] != pair[1]);
+                assert_eq!(edges.count(), 2, "{shift}: one post without holes");
+                let columns = is_post.iter().filter(|&&it| it).count();
+                assert!((14..=18).contains(&columns), "{shift}: {columns} columns");
+            }
+        }
+    }
+
     fn red(frame: &[[f32; 3]], column: usize) -> f32 {
         frame[32 * FRAME[0] + column][0]
     }
@@ -129,7 +180,7 @@ mod tests {
         let [_, _, margin] = backdrop_size(FRAME);
         assert_eq!(frame.len(), FRAME[0] * FRAME[1]);
         for (row, column) in [(0, 0), (20, 100), (63, 127)] {
-            let there = backdrop.pixels[row * backdrop.width + margin + column];
+            let there = backdrop.seen.at(margin + column, row);
             let here = frame[row * FRAME[0] + column];
             assert!((here[0] - there[0]).abs() < 1e-5 && (here[1] - there[1]).abs() < 1e-5);
         }

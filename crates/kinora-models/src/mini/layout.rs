@@ -28,6 +28,8 @@ pub struct Place {
     pub rotation: f32,
     /// Mirrored left to right, before it is turned.
     pub is_flipped: bool,
+    /// Which picture of it is seen; the director does not settle that.
+    pub frame: usize,
 }
 
 /// The places of the subjects in one frame; a slot without a subject is empty.
@@ -151,6 +153,7 @@ impl Place {
             sides: [side_of(side + stretch), side_of(side - stretch)],
             rotation: values[4].atan2(values[5]),
             is_flipped: values[6] > 0.0,
+            frame: 0,
         }
     }
 }
@@ -194,6 +197,7 @@ mod tests {
             sides: [0.5, 0.3],
             rotation: -2.0,
             is_flipped: true,
+            frame: 0,
         };
         let frame = FrameLayout {
             places: [None, Some(place)],

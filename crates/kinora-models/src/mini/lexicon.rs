@@ -1,4 +1,4 @@
-//! What named things look like: for each subject that the model knows by name, a picture of it.
+//! What named things look like: for each subject that the model knows by name, a picture of it, or an animation.
 //!
 //! Retrieval-augmented diffusion (Re-Imagen, Chen et al., 2022): the denoiser is shown the picture, so
 //! it need not store hundreds of appearances in its weights, and a user's own picture can stand in the
@@ -11,15 +11,22 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::phrases::Phrases;
+use super::pictures::Pictures;
+use super::plate::Figure;
 use super::text::normalise;
+use crate::Error;
 
 /// Pixels of a picture in each direction.
 pub const PICTURE_SIZE: usize = 64;
+/// Pixels of a picture.
+pub const PICTURE_PIXELS: usize = PICTURE_SIZE * PICTURE_SIZE;
 /// Values of a picture: premultiplied RGBA.
-pub const PICTURE_VALUES: usize = PICTURE_SIZE * PICTURE_SIZE * 4;
+pub const PICTURE_VALUES: usize = PICTURE_PIXELS * 4;
+/// Frames of an entry's animation at most.
+pub const MOST_FRAMES: usize = 256;
 
 /// A subject that can be named.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// The name shown to people.
     pub name: String,
@@ -27,14 +34,42 @@ pub struct Entry {
     pub phrases: Vec<String>,
     /// Words that belong to it, though perhaps to others too.
     pub tags: Vec<String>,
+    /// Frames of its animation, a loop.
+    #[serde(default)]
+    pub animation: Animation,
+}
+
+/// How an entry's pictures follow one another.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Animation {
+    /// Pictures of a loop.
+    pub frames: usize,
+    /// How many are seen in a second.
+    pub fps: f32,
+}
+
+impl Default for Animation {
+    /// A still picture.
+    fn default() -> Self {
+        Self {
+            frames: 1,
+            fps: 0.0,
+        }
+    }
+}
+
+impl Animation {
+    /// The picture that is seen after so many seconds.
+    pub fn frame_at(self, secs: f32) -> usize {
+        (secs * self.fps).max(0.0) as usize % self.frames.max(1)
+    }
 }
 
 /// Names and pictures.
 #[derive(Debug, Clone)]
 pub struct Lexicon {
     entries: Vec<Entry>,
-    /// `entries · PICTURE_VALUES`
-    pictures: Vec<u8>,
+    pictures: Pictures,
     /// The entry of each phrase.
     named: Phrases<usize>,
     /// The entries of each tag.
@@ -44,13 +79,9 @@ pub struct Lexicon {
 impl Lexicon {
     /// # Panics
     ///
-    /// If there is not one picture for each entry.
-    pub fn new(entries: Vec<Entry>, pictures: Vec<u8>) -> Self {
-        assert_eq!(
-            pictures.len(),
-            entries.len() * PICTURE_VALUES,
-            "one picture for each entry"
-        );
+    /// If there are not pictures of each entry.
+    pub fn new(entries: Vec<Entry>, pictures: Pictures) -> Self {
+        assert_eq!(pictures.len(), entries.len(), "pictures of each entry");
         let mut named = Phrases::default();
         let mut tagged: Phrases<Vec<usize>> = Phrases::default();
         for (id, entry) in entries.iter().enumerate() {
@@ -75,18 +106,28 @@ impl Lexicon {
         &self.entries
     }
 
-    /// All pictures, entry after entry.
-    pub fn pictures(&self) -> &[u8] {
+    /// All pictures.
+    pub fn pictures(&self) -> &Pictures {
         &self.pictures
     }
 
-    /// Premultiplied RGBA of an entry, [`PICTURE_SIZE`] squared.
+    /// What an entry looks like, frame by frame.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Format`] where the file's pictures of it are damaged.
     ///
     /// # Panics
     ///
     /// If there is no such entry.
-    pub fn picture(&self, entry: usize) -> &[u8] {
-        &self.pictures[entry * PICTURE_VALUES..][..PICTURE_VALUES]
+    pub fn figure(&self, entry: usize) -> Result<Figure, Error> {
+        let Entry {
+            name, animation, ..
+        } = &self.entries[entry];
+        let pictures = self.pictures.of(entry, animation.frames);
+        let pictures = pictures
+            .ok_or_else(|| Error::Format(format!("its pictures of '{name}' are damaged")))?;
+        Ok(Figure::new(pictures.chunks_exact(PICTURE_VALUES)))
     }
 
     /// Ids of the subjects that `prompt` names, in order, longest phrase first at each place.
@@ -117,9 +158,14 @@ impl Lexicon {
         for id in self.tagged.matches(prompt).into_iter().flatten() {
             *counts.entry(*id).or_default() += 1;
         }
+        let said = normalise(prompt);
+        let said: Vec<&str> = said.split(|c: char| !c.is_alphanumeric()).collect();
+        let is_said = |word: &&str| said.contains(word);
+        // A laughing face is a face before it is a cat with one.
+        let named = |id: usize| self.entries[id].name.split(' ').filter(is_said).count();
         let best = counts
             .into_iter()
-            .max_by_key(|&(id, count)| (count, Reverse(id)));
+            .max_by_key(|&(id, count)| (count, named(id), Reverse(id)));
         best.map(|(id, _)| id)
     }
 }
@@ -137,6 +183,7 @@ mod tests {
                 .map(|p| p.to_string())
                 .collect(),
             tags: vec![format!("a kind of {name}"), "furry".into()],
+            animation: Animation::default(),
         };
         let entries = vec![
             entry("koala", &["考拉", "marsupial"]),
@@ -145,7 +192,7 @@ mod tests {
             entry("car", &["汽车"]),
         ];
         let pictures = vec![0; entries.len() * PICTURE_VALUES];
-        Lexicon::new(entries, pictures)
+        Lexicon::new(entries, Pictures::plain(pictures))
     }
 
     #[test]
@@ -161,11 +208,25 @@ mod tests {
     }
 
     #[test]
+    fn animations_run_in_loops() {
+        let animation = Animation {
+            frames: 3,
+            fps: 6.0,
+        };
+        let at = |frame: usize| animation.frame_at(frame as f32 / 12.0);
+        let seen: Vec<usize> = (0..8).map(at).collect();
+        assert_eq!(seen, [0, 0, 1, 1, 2, 2, 0, 0]);
+        assert_eq!(Animation::default().frame_at(7.0), 0);
+    }
+
+    #[test]
     fn guesses_by_tags_what_is_not_named() {
         let lexicon = lexicon();
         assert_eq!(lexicon.find("something furry"), [] as [usize; 0]);
         assert_eq!(lexicon.guess("something furry"), Some(0));
         assert_eq!(lexicon.guess("furry, a kind of car"), Some(3));
+        // Both bears are furry; one is called by a word of the prompt.
+        assert_eq!(lexicon.guess("a furry teddy"), Some(2));
         assert_eq!(lexicon.guess("nothing of the sort"), None);
     }
 }

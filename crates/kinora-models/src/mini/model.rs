@@ -1,35 +1,26 @@
-//! The networks of the family together, their weight file, and the seam to the pipeline.
-
-use std::borrow::Cow;
-use std::collections::HashMap;
+//! The networks of the family together, and the seam to the pipeline.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use kinora_sampling::Sampler;
-use serde::{Deserialize, Serialize};
 use tokenizers::Tokenizer;
 
 use super::autoencoder::{Autoencoder, DecodeState};
-use super::backdrops::{Backdrops, NamedPlace};
+use super::backdrops::Backdrops;
 use super::config::{DirectorConfig, MiniConfig};
 use super::director::Director;
 use super::enhance::enhance;
 use super::layout::SLOTS;
-use super::lexicon::{Entry, Lexicon, PICTURE_SIZE};
-use super::older;
+use super::lexicon::Lexicon;
 use super::plate::{COVERAGE, Plate, PlateSize};
 use super::stage::Stage;
 use super::text::{TextEncoder, tokenize};
 use super::transformer::{Channels, Context, Moments, PreparedContext, Transformer};
 use crate::upscaler::Source;
-use crate::weights::{self, Storage, TensorMap, Values, WeightFile};
 use crate::{
     ClipShape, Defaults, Description, Error, Known, KnownFrames, Sizes, VideoModel, Window,
 };
 
-const LEXICON_TENSOR: &str = "lexicon.pictures";
-/// One for each size that the model makes, numbered.
-const BACKDROP_TENSORS: &str = "backdrops.";
 /// Shift of the noise levels at which the family is sampled best.
 const SHIFT: f32 = 4.0;
 /// Noise level below which nothing guides where nothing is said: there guidance makes patches under subjects lighter by night.
@@ -42,23 +33,9 @@ const FILE_FRAMES_PER_SECOND: usize = 24;
 /// Length of a clip where nothing is said.
 const SECONDS: usize = 4;
 
-/// The one entry of the file's metadata: one, because their order in a file is not settled.
-const METADATA: &str = "kinora-mini";
-
 /// The latest latent frame of a scene at which a window begins in training. Later ones are told this time: by then
 /// a scene only goes on.
 pub const LATEST_WINDOW: usize = 12;
-
-/// What the weight file holds beside tensors.
-#[derive(Serialize, Deserialize)]
-struct Metadata<'a> {
-    name: Cow<'a, str>,
-    config: Cow<'a, MiniConfig>,
-    lexicon: Cow<'a, [Entry]>,
-    places: Cow<'a, [NamedPlace]>,
-    /// As the `tokenizers` library writes it.
-    tokenizer: String,
-}
 
 /// What is taken where nothing is said.
 fn defaults(frames_per_second: usize) -> Defaults {
@@ -159,7 +136,7 @@ pub struct MiniParts {
 /// A trained model.
 #[derive(Debug, Clone)]
 pub struct Mini {
-    parts: MiniParts,
+    pub(super) parts: MiniParts,
     description: Description,
     device: Device,
 }
@@ -191,109 +168,6 @@ impl Mini {
             description,
             device: device.clone(),
         }
-    }
-
-    /// Reads a weight file from memory.
-    ///
-    /// # Errors
-    ///
-    /// A damaged file, or one of another family or version.
-    pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self, Error> {
-        let file = WeightFile::new(bytes)?;
-        let mut tensors = file.floats();
-        let metadata = file
-            .metadata()
-            .get(METADATA)
-            .ok_or_else(|| Error::Format(format!("it has no '{METADATA}' entry")))?;
-        let Metadata {
-            name,
-            config,
-            lexicon,
-            places,
-            tokenizer,
-        } = serde_json::from_str(metadata)
-            .and_then(|mut metadata| {
-                older::update(&mut metadata, &mut tensors);
-                serde_json::from_value(metadata)
-            })
-            .map_err(|error| Error::Format(format!("entry '{METADATA}': {error}")))?;
-        let config = config.into_owned();
-        config.validate().map_err(Error::Format)?;
-        let tokenizer = Tokenizer::from_bytes(tokenizer)
-            .map_err(|error| Error::Format(format!("its tokenizer: {error}")))?;
-        let largest = tokenizer.get_vocab(true).into_values().max();
-        if largest.is_some_and(|id| id as usize >= config.text.vocabulary) {
-            let vocabulary = config.text.vocabulary;
-            return Err(Error::Format(format!(
-                "its tokenizer gives more than the {vocabulary} entries of its text encoder"
-            )));
-        }
-        let lexicon = read_lexicon(&file, lexicon.into_owned())?;
-        let backdrops = read_backdrops(&file, places.into_owned(), &config.sizes)?;
-        let networks = weights::assign_from(MiniNetworks::new(&config, device), "model", |name| {
-            tensors.remove(name)
-        })?;
-        let parts = MiniParts {
-            config,
-            networks,
-            tokenizer,
-            lexicon,
-            backdrops,
-        };
-        Ok(Self::new(&name, weights::sha256(bytes), parts, device))
-    }
-
-    /// The weight file: networks in bfloat16, pictures in bytes. The same model gives the same bytes.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Format`] where the parts cannot be serialised.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
-        let MiniParts {
-            config,
-            networks,
-            tokenizer,
-            lexicon,
-            backdrops,
-        } = &self.parts;
-        let mut tensors: TensorMap = weights::collect(networks, "model");
-        let bytes = |shape: &[usize], bytes: &[u8]| Values {
-            shape: shape.to_vec(),
-            data: bytes.iter().copied().map(f32::from).collect(),
-        };
-        let entries = lexicon.entries();
-        let shape = [entries.len(), PICTURE_SIZE, PICTURE_SIZE, 4];
-        tensors.insert(LEXICON_TENSOR.into(), bytes(&shape, lexicon.pictures()));
-        let (places, looks) = (backdrops.places(), backdrops.looks());
-        let sizes = config.sizes.iter().zip(backdrops.pictures());
-        for (number, (&size, pictures)) in sizes.enumerate() {
-            let shape = Backdrops::shape(places.len(), looks, size);
-            let name = format!("{BACKDROP_TENSORS}{number}");
-            tensors.insert(name, bytes(&shape, pictures));
-        }
-        let metadata = Metadata {
-            name: Cow::Borrowed(&self.description.name),
-            config: Cow::Borrowed(config),
-            lexicon: Cow::Borrowed(entries),
-            places: Cow::Borrowed(places),
-            tokenizer: tokenizer
-                .to_string(false)
-                .map_err(|error| Error::Tokenizer(error.to_string()))?,
-        };
-        let metadata =
-            serde_json::to_string(&metadata).map_err(|error| Error::Format(error.to_string()))?;
-        let storage = |name: &str| {
-            if name == LEXICON_TENSOR || name.starts_with(BACKDROP_TENSORS) {
-                Storage::U8
-            } else {
-                Storage::Bf16
-            }
-        };
-        weights::to_bytes(
-            &tensors,
-            HashMap::from([(METADATA.to_owned(), metadata)]),
-            storage,
-        )
     }
 
     /// The networks.
@@ -450,48 +324,6 @@ impl Mini {
         shape[1] = COVERAGE;
         Tensor::cat(vec![latents, Tensor::zeros(shape, &self.device)], 1)
     }
-}
-
-fn read_lexicon(file: &WeightFile<'_>, entries: Vec<Entry>) -> Result<Lexicon, Error> {
-    let required = vec![entries.len(), PICTURE_SIZE, PICTURE_SIZE, 4];
-    let pictures = read_bytes(file, LEXICON_TENSOR, required)?;
-    Ok(Lexicon::new(entries, pictures))
-}
-
-fn read_backdrops(
-    file: &WeightFile<'_>,
-    places: Vec<NamedPlace>,
-    sizes: &[[usize; 2]],
-) -> Result<Backdrops, Error> {
-    if places.is_empty() {
-        return Ok(Backdrops::default());
-    }
-    let mut pictures = Vec::with_capacity(sizes.len());
-    let mut looks = None;
-    for (number, &size) in sizes.iter().enumerate() {
-        let name = format!("{BACKDROP_TENSORS}{number}");
-        let got = file
-            .bytes(&name)
-            .and_then(|(shape, _)| shape.get(1).copied());
-        let looks = *looks.get_or_insert(got.unwrap_or(0));
-        let required = Backdrops::shape(places.len(), looks, size).to_vec();
-        pictures.push(read_bytes(file, &name, required)?);
-    }
-    let looks = looks.unwrap_or(0);
-    Ok(Backdrops::new(places, looks, sizes.to_vec(), pictures))
-}
-
-fn read_bytes(file: &WeightFile<'_>, name: &str, required: Vec<usize>) -> Result<Vec<u8>, Error> {
-    let missing = || Error::MissingTensor(name.into());
-    let (got, values) = file.bytes(name).ok_or_else(missing)?;
-    if got != required {
-        return Err(Error::TensorShape {
-            name: name.into(),
-            got,
-            required,
-        });
-    }
-    Ok(values.to_vec())
 }
 
 impl VideoModel for Mini {

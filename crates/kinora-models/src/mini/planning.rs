@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use super::director::{Direction, direct};
 use super::layout::FrameLayout;
 use super::model::Mini;
-use super::plate::Picture;
+use super::plate::Figure;
 use super::stage::{Shown, Stage, still};
 use super::text::tokenize;
 use crate::{ClipShape, Error, Known, Origin};
@@ -46,14 +46,16 @@ impl Mini {
             && self.stays(origin, prompt)
         {
             let cast = self.cast(&origin.prompt);
-            let path = self.path_from(origin, prompt, clip, (known.beside, cast.len()))?;
-            let shown = self.named(&origin.prompt, &cast, clip.size, origin.seed);
+            let mut path = self.path_from(origin, prompt, clip, (known.beside, cast.len()))?;
+            self.animate(&mut path, &cast, origin.first_frame);
+            let shown = self.named(&origin.prompt, &cast, clip.size, origin.seed)?;
             return Ok(Stage::new(shown, path, size));
         }
         let cast = self.cast(prompt);
-        let path = self.path(prompt, clip, cast.len(), Past::default())?;
+        let mut path = self.path(prompt, clip, cast.len(), Past::default())?;
+        self.animate(&mut path, &cast, 0);
         let shown = if known.beside.is_empty() {
-            self.named(prompt, &cast, clip.size, clip.seed)
+            self.named(prompt, &cast, clip.size, clip.seed)?
         } else {
             let autoencoder = &self.networks().autoencoder;
             let still = |given: &(usize, Tensor<5>)| still(autoencoder, given.clone(), &path, size);
@@ -89,12 +91,36 @@ impl Mini {
     }
 
     /// The named subjects before the named place.
-    fn named(&self, prompt: &str, cast: &[usize], size: [usize; 2], seed: u64) -> Shown {
-        let picture = |&entry: &usize| Picture::new(self.lexicon().picture(entry));
+    fn named(
+        &self,
+        prompt: &str,
+        cast: &[usize],
+        size: [usize; 2],
+        seed: u64,
+    ) -> Result<Shown, Error> {
+        let figures: Result<Vec<Figure>, Error> = cast
+            .iter()
+            .map(|&entry| self.lexicon().figure(entry))
+            .collect();
         let elsewhere = self.lexicon().rest(prompt);
-        Shown::Named {
+        Ok(Shown::Named {
             backdrop: self.backdrops().choose(&elsewhere, size, seed),
-            pictures: cast.iter().map(picture).collect(),
+            figures: figures?,
+        })
+    }
+
+    /// Lets subjects move as their pictures do, on a path that begins with this frame of a clip.
+    fn animate(&self, path: &mut [FrameLayout], cast: &[usize], first_frame: usize) {
+        let stride = self.config().autoencoder.patch_frames;
+        for (i, layout) in path.iter_mut().enumerate() {
+            // The first latent frame shows one frame alone.
+            let frame = first_frame + (i + 1).saturating_sub(stride);
+            let secs = frame as f32 / self.config().frames_per_second as f32;
+            for (place, &entry) in layout.places.iter_mut().zip(cast) {
+                if let Some(place) = place {
+                    place.frame = self.lexicon().entries()[entry].animation.frame_at(secs);
+                }
+            }
         }
     }
 

@@ -76,6 +76,27 @@ impl Picture {
     }
 }
 
+/// A subject: the pictures of its animation, a loop.
+#[derive(Debug, Clone)]
+pub struct Figure(Vec<Picture>);
+
+impl Figure {
+    /// From pictures as [`Picture::new`] takes them.
+    ///
+    /// # Panics
+    ///
+    /// If there are none.
+    pub fn new<'a>(pictures: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let pictures: Vec<Picture> = pictures.into_iter().map(Picture::new).collect();
+        assert!(!pictures.is_empty(), "at least one picture");
+        Self(pictures)
+    }
+
+    fn at(&self, frame: usize) -> &Picture {
+        &self.0[frame % self.0.len()]
+    }
+}
+
 /// Pixels and coverage of latent frames, patch by patch.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plate {
@@ -102,7 +123,7 @@ pub struct Props<'a> {
     /// Grey where there is none.
     pub backdrop: Option<&'a Backdrop>,
     /// Of each slot.
-    pub pictures: &'a [&'a Picture],
+    pub figures: &'a [&'a Figure],
 }
 
 /// A frame without subjects: RGB in −1 to 1, row by row.
@@ -126,7 +147,7 @@ impl Plate {
     ///
     /// # Panics
     ///
-    /// If a slot with a place has no picture.
+    /// If a slot with a place has no figure.
     pub fn draw(size: PlateSize, props: Props<'_>, frames: &[FrameLayout]) -> Self {
         let mut plate = Self::default();
         let mut behind: Option<(View, Rc<Scenery>)> = None;
@@ -143,7 +164,7 @@ impl Plate {
                 let (_, placed) = match subjects.take() {
                     Some(same) if same.0 == layout.places => subjects.insert(same),
                     _ => {
-                        let placed = frame(size.frame, props.pictures, &layout.places);
+                        let placed = frame(size.frame, props.figures, &layout.places);
                         subjects.insert((layout.places, Rc::new(placed)))
                     }
                 };
@@ -207,11 +228,11 @@ impl Plate {
 }
 
 /// One frame in premultiplied RGBA, transparent where there is nothing. Later slots lie behind.
-fn frame(size: [usize; 2], pictures: &[&Picture], places: &Places) -> Vec<[f32; 4]> {
+fn frame(size: [usize; 2], figures: &[&Figure], places: &Places) -> Vec<[f32; 4]> {
     let mut pixels = vec![[0.0; 4]; size[0] * size[1]];
     for (slot, place) in places.iter().enumerate().rev() {
         if let Some(place) = place {
-            draw(&mut pixels, size, pictures[slot], place);
+            draw(&mut pixels, size, figures[slot].at(place.frame), place);
         }
     }
     pixels
@@ -265,8 +286,12 @@ mod tests {
         patch_frames: 2,
     };
 
-    fn red() -> Picture {
-        Picture::new(&[255, 0, 0, 255].repeat(PICTURE_SIZE * PICTURE_SIZE))
+    fn plain(colour: [u8; 4]) -> Figure {
+        Figure::new([colour.repeat(PICTURE_SIZE * PICTURE_SIZE).as_slice()])
+    }
+
+    fn red() -> Figure {
+        plain([255, 0, 0, 255])
     }
 
     fn layout(places: Places) -> FrameLayout {
@@ -276,10 +301,10 @@ mod tests {
         }
     }
 
-    fn props<'a>(pictures: &'a [&'a Picture]) -> Props<'a> {
+    fn props<'a>(figures: &'a [&'a Figure]) -> Props<'a> {
         Props {
             backdrop: None,
-            pictures,
+            figures,
         }
     }
 
@@ -289,6 +314,7 @@ mod tests {
             sides: [0.5, 0.5],
             rotation: 0.0,
             is_flipped: false,
+            frame: 0,
         }
     }
 
@@ -324,10 +350,25 @@ mod tests {
 
     #[test]
     fn the_first_subject_lies_in_front() {
-        let blue = Picture::new(&[0, 0, 255, 255].repeat(PICTURE_SIZE * PICTURE_SIZE));
+        let blue = plain([0, 0, 255, 255]);
         let here = Some(place([0.5, 0.5]));
         let pixels = frame([64, 32], &[&red(), &blue], &[here, here]);
         assert_eq!(pixels[16 * 64 + 32], [1.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn each_frame_shows_its_picture() {
+        let colours = [[255, 0, 0, 255], [0, 0, 255, 255]];
+        let pictures = colours.map(|colour| colour.repeat(PICTURE_SIZE * PICTURE_SIZE));
+        let figure = Figure::new(pictures.iter().map(Vec::as_slice));
+        for (shown, colour) in [(0, [1.0, 0.0, 0.0, 1.0]), (3, [0.0, 0.0, 1.0, 1.0])] {
+            let here = Place {
+                frame: shown,
+                ..place([0.5, 0.5])
+            };
+            let pixels = frame([64, 32], &[&figure], &[Some(here), None]);
+            assert_eq!(pixels[16 * 64 + 32], colour);
+        }
     }
 
     #[test]
@@ -338,7 +379,7 @@ mod tests {
         let red = red();
         let props = Props {
             backdrop: Some(&green),
-            pictures: &[&red],
+            figures: &[&red],
         };
         let moved = View {
             shift: [0.2, 0.0],

@@ -10,7 +10,7 @@ use super::autoencoder::{Autoencoder, DecodeState};
 use super::backdrop::Backdrop;
 use super::layout::{FrameLayout, View};
 use super::model::plate_condition;
-use super::plate::{Picture, Plate, PlateSize, Props};
+use super::plate::{Figure, Plate, PlateSize, Props};
 use super::still::{self, Still};
 use crate::weights::floats;
 
@@ -20,7 +20,7 @@ pub(super) enum Shown {
     /// The named subjects before the named place.
     Named {
         backdrop: Option<Backdrop>,
-        pictures: Vec<Picture>,
+        figures: Vec<Figure>,
     },
     /// Given frames: what is named is in them, nobody knows where.
     Given(Vec<Still>),
@@ -34,7 +34,14 @@ pub(super) struct Stage {
     path: Vec<FrameLayout>,
     size: PlateSize,
     /// The condition that was last asked for: every step of a window asks for the same.
-    last: Mutex<Option<(Range<usize>, Option<usize>, Tensor<5>)>>,
+    last: Mutex<Option<Asked>>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    anchor: Option<usize>,
+    window: Range<usize>,
+    condition: Tensor<5>,
 }
 
 impl Stage {
@@ -60,11 +67,11 @@ impl Stage {
             .last
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some((of, beside, condition)) = &*last
-            && *of == window
-            && *beside == anchor
+        if let Some(last) = &*last
+            && last.window == window
+            && last.anchor == anchor
         {
-            return Some(condition.clone());
+            return Some(last.condition.clone());
         }
         let beside = |first: usize, frames: usize| {
             let plate = self.plate(first, self.along(first, frames)?);
@@ -79,7 +86,12 @@ impl Stage {
             .into_iter()
             .chain([beside(window.start, window.len())?]);
         let condition = Tensor::cat(parts.collect(), 2);
-        Some(last.insert((window, anchor, condition)).2.clone())
+        *last = Some(Asked {
+            anchor,
+            window,
+            condition: condition.clone(),
+        });
+        Some(condition)
     }
 
     /// What the code loses of the plate of the latent frames from `first` on, `[1, frames, rows, columns, patch_values]`; `None` behind
@@ -110,11 +122,11 @@ impl Stage {
     /// The plate of the latent frames from `first` on, along this part of the path.
     fn plate(&self, first: usize, path: &[FrameLayout]) -> Plate {
         match &self.shown {
-            Shown::Named { backdrop, pictures } => {
-                let pictures: Vec<&Picture> = pictures.iter().collect();
+            Shown::Named { backdrop, figures } => {
+                let figures: Vec<&Figure> = figures.iter().collect();
                 let props = Props {
                     backdrop: backdrop.as_ref(),
-                    pictures: &pictures,
+                    figures: &figures,
                 };
                 Plate::draw(self.size, props, path)
             }

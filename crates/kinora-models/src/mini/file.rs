@@ -1,0 +1,235 @@
+//! The weight file of the family: networks, what they know by name, and the tokenizer.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+use tokenizers::Tokenizer;
+
+use super::backdrops::{Backdrops, NamedPlace};
+use super::config::MiniConfig;
+use super::lexicon::{Entry, Lexicon, MOST_FRAMES, PICTURE_SIZE};
+use super::model::{Mini, MiniNetworks, MiniParts};
+use super::older;
+use super::pictures::{COLOURS, Kind, Pictures};
+use crate::weights::{self, Storage, TensorMap, Values, WeightFile};
+use crate::{Error, VideoModel};
+
+/// Of files before version 8: a still picture of each entry.
+const STILLS_TENSOR: &str = "lexicon.pictures";
+const PALETTES_TENSOR: &str = "lexicon.palettes";
+const STREAMS_TENSOR: &str = "lexicon.streams";
+const LEXICON_TENSORS: &str = "lexicon.";
+/// One for each size that the model makes, numbered.
+const BACKDROP_TENSORS: &str = "backdrops.";
+
+/// The one entry of the file's metadata: one, because their order in a file is not settled.
+const METADATA: &str = "kinora-mini";
+
+/// What the weight file holds beside tensors.
+#[derive(Serialize, Deserialize)]
+struct Metadata<'a> {
+    name: Cow<'a, str>,
+    config: Cow<'a, MiniConfig>,
+    lexicon: Cow<'a, [Entry]>,
+    /// Bytes of each entry's pictures, where they are deflated.
+    #[serde(default)]
+    pictures: Cow<'a, [usize]>,
+    places: Cow<'a, [NamedPlace]>,
+    /// As the `tokenizers` library writes it.
+    tokenizer: String,
+}
+
+impl Mini {
+    /// Reads a weight file from memory.
+    ///
+    /// # Errors
+    ///
+    /// A damaged file, or one of another family or version.
+    pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self, Error> {
+        let file = WeightFile::new(bytes)?;
+        let mut tensors = file.floats();
+        let metadata = file
+            .metadata()
+            .get(METADATA)
+            .ok_or_else(|| Error::Format(format!("it has no '{METADATA}' entry")))?;
+        let Metadata {
+            name,
+            config,
+            lexicon,
+            pictures,
+            places,
+            tokenizer,
+        } = serde_json::from_str(metadata)
+            .and_then(|mut metadata| {
+                older::update(&mut metadata, &mut tensors);
+                serde_json::from_value(metadata)
+            })
+            .map_err(|error| Error::Format(format!("entry '{METADATA}': {error}")))?;
+        let config = config.into_owned();
+        config.validate().map_err(Error::Format)?;
+        let tokenizer = Tokenizer::from_bytes(tokenizer)
+            .map_err(|error| Error::Format(format!("its tokenizer: {error}")))?;
+        let largest = tokenizer.get_vocab(true).into_values().max();
+        if largest.is_some_and(|id| id as usize >= config.text.vocabulary) {
+            let vocabulary = config.text.vocabulary;
+            return Err(Error::Format(format!(
+                "its tokenizer gives more than the {vocabulary} entries of its text encoder"
+            )));
+        }
+        let lexicon = read_lexicon(&file, lexicon.into_owned(), pictures.into_owned())?;
+        let backdrops = read_backdrops(&file, places.into_owned(), &config.sizes)?;
+        let networks = weights::assign_from(MiniNetworks::new(&config, device), "model", |name| {
+            tensors.remove(name)
+        })?;
+        let parts = MiniParts {
+            config,
+            networks,
+            tokenizer,
+            lexicon,
+            backdrops,
+        };
+        Ok(Self::new(&name, weights::sha256(bytes), parts, device))
+    }
+
+    /// The weight file: networks in bfloat16, pictures in bytes. The same model gives the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Format`] where the parts cannot be serialised.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        let MiniParts {
+            config,
+            networks,
+            tokenizer,
+            lexicon,
+            backdrops,
+        } = &self.parts;
+        let mut tensors: TensorMap = weights::collect(networks, "model");
+        let bytes = |shape: &[usize], bytes: &[u8]| Values {
+            shape: shape.to_vec(),
+            data: bytes.iter().copied().map(f32::from).collect(),
+        };
+        let entries = lexicon.entries();
+        let lengths: &[usize] = match &lexicon.pictures().0 {
+            Kind::Plain(pictures) => {
+                let shape = [entries.len(), PICTURE_SIZE, PICTURE_SIZE, 4];
+                tensors.insert(STILLS_TENSOR.into(), bytes(&shape, pictures));
+                &[]
+            }
+            Kind::Indexed {
+                palettes,
+                streams,
+                lengths,
+            } => {
+                let shape = [entries.len(), COLOURS, 4];
+                tensors.insert(PALETTES_TENSOR.into(), bytes(&shape, palettes));
+                tensors.insert(STREAMS_TENSOR.into(), bytes(&[streams.len()], streams));
+                lengths
+            }
+        };
+        let (places, looks) = (backdrops.places(), backdrops.looks());
+        let sizes = config.sizes.iter().zip(backdrops.pictures());
+        for (number, (&size, pictures)) in sizes.enumerate() {
+            let shape = Backdrops::shape(places.len(), looks, size);
+            let name = format!("{BACKDROP_TENSORS}{number}");
+            tensors.insert(name, bytes(&shape, pictures));
+        }
+        let metadata = Metadata {
+            name: Cow::Borrowed(&self.description().name),
+            config: Cow::Borrowed(config),
+            lexicon: Cow::Borrowed(entries),
+            pictures: Cow::Borrowed(lengths),
+            places: Cow::Borrowed(places),
+            tokenizer: tokenizer
+                .to_string(false)
+                .map_err(|error| Error::Tokenizer(error.to_string()))?,
+        };
+        let metadata =
+            serde_json::to_string(&metadata).map_err(|error| Error::Format(error.to_string()))?;
+        let storage = |name: &str| {
+            if name.starts_with(LEXICON_TENSORS) || name.starts_with(BACKDROP_TENSORS) {
+                Storage::U8
+            } else {
+                Storage::Bf16
+            }
+        };
+        weights::to_bytes(
+            &tensors,
+            HashMap::from([(METADATA.to_owned(), metadata)]),
+            storage,
+        )
+    }
+}
+
+fn read_lexicon(
+    file: &WeightFile<'_>,
+    entries: Vec<Entry>,
+    lengths: Vec<usize>,
+) -> Result<Lexicon, Error> {
+    let animations = || entries.iter().map(|entry| entry.animation);
+    if let Some(wrong) = animations()
+        .find(|it| !(1..=MOST_FRAMES).contains(&it.frames) || !(0.0..=240.0).contains(&it.fps))
+    {
+        let reason = format!("an animation of {} frames at {}", wrong.frames, wrong.fps);
+        return Err(Error::Format(reason));
+    }
+    if lengths.is_empty() {
+        let required = vec![entries.len(), PICTURE_SIZE, PICTURE_SIZE, 4];
+        let pictures = Pictures::plain(read_bytes(file, STILLS_TENSOR, required)?);
+        return Ok(Lexicon::new(entries, pictures));
+    }
+    let missing = Error::Format("it does not hold pictures of each entry".into());
+    let total = lengths
+        .iter()
+        .try_fold(0_usize, |sum, length| sum.checked_add(*length));
+    let total = total.filter(|_| lengths.len() == entries.len());
+    let Some(total) = total else {
+        return Err(missing);
+    };
+    let palettes = read_bytes(file, PALETTES_TENSOR, vec![entries.len(), COLOURS, 4])?;
+    let streams = read_bytes(file, STREAMS_TENSOR, vec![total])?;
+    let pictures = Pictures(Kind::Indexed {
+        palettes,
+        streams,
+        lengths,
+    });
+    Ok(Lexicon::new(entries, pictures))
+}
+
+fn read_backdrops(
+    file: &WeightFile<'_>,
+    places: Vec<NamedPlace>,
+    sizes: &[[usize; 2]],
+) -> Result<Backdrops, Error> {
+    if places.is_empty() {
+        return Ok(Backdrops::default());
+    }
+    let mut pictures = Vec::with_capacity(sizes.len());
+    let mut looks = None;
+    for (number, &size) in sizes.iter().enumerate() {
+        let name = format!("{BACKDROP_TENSORS}{number}");
+        let got = file
+            .bytes(&name)
+            .and_then(|(shape, _)| shape.get(1).copied());
+        let looks = *looks.get_or_insert(got.unwrap_or(0));
+        let required = Backdrops::shape(places.len(), looks, size).to_vec();
+        pictures.push(read_bytes(file, &name, required)?);
+    }
+    let looks = looks.unwrap_or(0);
+    Ok(Backdrops::new(places, looks, sizes.to_vec(), pictures))
+}
+
+fn read_bytes(file: &WeightFile<'_>, name: &str, required: Vec<usize>) -> Result<Vec<u8>, Error> {
+    let missing = || Error::MissingTensor(name.into());
+    let (got, values) = file.bytes(name).ok_or_else(missing)?;
+    if got != required {
+        return Err(Error::TensorShape {
+            name: name.into(),
+            got,
+            required,
+        });
+    }
+    Ok(values.to_vec())
+}
