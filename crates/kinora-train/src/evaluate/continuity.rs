@@ -66,6 +66,17 @@ impl Drift {
             contrast: rounded(to.contrast / from.contrast.max(f64::EPSILON)),
         })
     }
+
+    /// Of clips of the same length: what moves in one of them evens out. `None` of none.
+    pub fn mean_of(clips: &[Self]) -> Option<Self> {
+        let over = |value: fn(&Self) -> f64| mean(clips.iter().map(value)).map(rounded);
+        Some(Self {
+            seconds: clips.first()?.seconds,
+            colour: over(|drift| drift.colour)?,
+            colour_share: over(|drift| drift.colour_share)?,
+            contrast: over(|drift| drift.contrast)?,
+        })
+    }
 }
 
 /// Mean colour and contrast of some frames.
@@ -161,5 +172,11 @@ mod tests {
         assert!((drift.colour_share - 0.15).abs() < 1e-9);
         assert!((drift.colour - 15.0).abs() < 1e-9 && (drift.contrast - 0.5).abs() < 1e-9);
         assert_eq!(Drift::between(&[], &[grey(1)], 1.0), None);
+        let back = Drift {
+            contrast: 1.5,
+            ..drift
+        };
+        assert_eq!(Drift::mean_of(&[drift, back]).unwrap().contrast, 1.0);
+        assert_eq!(Drift::mean_of(&[]), None);
     }
 }

@@ -27,6 +27,9 @@ pub struct LongClips {
     pub first: Accuracies,
     /// On the last ones.
     pub last: Accuracies,
+    /// How they drift, on the mean.
+    #[serde(default)]
+    pub drift: Option<Drift>,
 }
 
 /// How colours drift in a clip of `options.drift_secs`; `None` where that is too short.
@@ -48,6 +51,7 @@ pub(super) fn subjects(
 ) -> Result<Option<LongClips>, Error> {
     let count = clip_frames(options);
     let (mut first, mut last) = (Judged::default(), Judged::default());
+    let mut drifts = Vec::new();
     for index in 0..options.long_clips {
         let (spec, seed) = (scene(options, index), clip_seed(options, index));
         let caption = captions(&spec, options.pack, seed).short_en;
@@ -55,6 +59,7 @@ pub(super) fn subjects(
         let Some(made) = made.filter(|made| made.first.len() >= count) else {
             return Ok(None);
         };
+        drifts.extend(Drift::between(&made.first, &made.last, options.drift_secs));
         let wanted = facts(&spec.labels(), options.pack);
         let from = made.last.len() - count;
         for (judged, frames) in [
@@ -69,6 +74,7 @@ pub(super) fn subjects(
         seconds: options.drift_secs,
         first: first.accuracies,
         last: last.accuracies,
+        drift: Drift::mean_of(&drifts),
     }))
 }
 

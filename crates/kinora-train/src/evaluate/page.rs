@@ -142,6 +142,14 @@ impl EvaluateReport {
                 first.subject_top_5.right,
                 last.subject_top_5.right,
             );
+            if let Some(drift) = &long.drift {
+                text += &format!(
+                    "On their mean colours drift by {:.1} levels, {:.1} %, and contrast becomes {:.2} of what it was.\n",
+                    drift.colour,
+                    drift.colour_share * 100.0,
+                    drift.contrast
+                );
+            }
         }
         text
     }

@@ -115,6 +115,7 @@ fn a_report_holds_every_figure_and_survives_json() {
         (long.first.subject_top_5.of, long.last.subject_top_1.of),
         (1, 1)
     );
+    assert!(long.drift.unwrap().contrast > 0.0);
 
     let json = std::fs::read_to_string(out.join("report.json")).unwrap();
     assert_eq!(
