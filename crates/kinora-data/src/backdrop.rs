@@ -1,4 +1,4 @@
-//! A place by itself: what stands behind the subjects, in clear daylight, wider than a frame shows, with its depths.
+//! A place by itself: what stands behind the subjects, wider than a frame shows, with its depths.
 
 use crate::background::{self, Site};
 use crate::camera::View;
@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::layout::Layout;
 use crate::palette::Palette;
-use crate::scene::{SceneSpec, TimeOfDay, Weather};
+use crate::scene::SceneSpec;
 
 /// The largest side that can be asked for, margins included.
 const LARGEST_SIDE: usize = 4096;
@@ -22,7 +22,7 @@ pub struct BackdropSize {
     pub margin: usize,
 }
 
-/// Colours and depths of a scene's place without its subjects, weather, light and style: `(width + 2 · margin) · height`
+/// Colours and depths of a scene's place in its light, without its subjects, what falls from its sky and its style: `(width + 2 · margin) · height`
 /// pixels of red, green, blue and depth. Depth 0 is infinitely far, 255 as near as the subject.
 ///
 /// # Errors
@@ -40,7 +40,7 @@ pub fn backdrop(spec: &SceneSpec, size: BackdropSize) -> Result<Vec<u8>> {
         }
     }
     let layout = Layout::new(spec, size.width, size.height);
-    let palette = Palette::new(TimeOfDay::Day, Weather::Clear, spec.look_seed);
+    let palette = Palette::new(spec.time, spec.weather, spec.look_seed);
     let margin = size.margin as f32 / layout.scale;
     // All depths are shifted alike: the margins are what a camera sees that has been carried there.
     let beside = |x: f32| View {
@@ -86,7 +86,9 @@ fn lay(layer: &Layer, picture: &mut [u8], width: usize, view: &View, scale: f32)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Background, Camera, Motion, Pack, RenderOptions, Renderer, Split, Style};
+    use crate::{
+        Background, Camera, Motion, Pack, RenderOptions, Renderer, Split, Style, TimeOfDay, Weather,
+    };
 
     #[test]
     fn its_middle_is_what_a_scene_shows_behind_its_subject() {
@@ -96,7 +98,6 @@ mod tests {
         let mut spec =
             SceneSpec::for_facts(3, &pack, koala, Background::Meadow, Motion::Stand, camera)
                 .unwrap();
-        (spec.time, spec.weather) = (TimeOfDay::Day, Weather::Clear);
         (spec.style, spec.companion) = (Style::Natural, None);
         let (width, height) = spec.aspect.native_size();
         let size = BackdropSize {
@@ -104,22 +105,30 @@ mod tests {
             height,
             margin: 20,
         };
-        let wide = backdrop(&spec, size).unwrap();
-        let scene = Renderer::new(&pack)
-            .render(&spec, RenderOptions::native(&spec, 1))
-            .unwrap();
-        // The sky above the subject.
-        for (x, y) in [(3, 2), (width / 2, 1), (width - 2, 3)] {
-            let there = &wide[(y * (width + 40) + x + 20) * 4..][..3];
-            let here = &scene.frame(0)[(y * width + x) * 3..][..3];
-            let far = here.iter().zip(there).any(|(a, b)| a.abs_diff(*b) > 4);
-            assert!(!far, "{here:?} is not {there:?}");
+        let lights = [
+            (TimeOfDay::Day, Weather::Clear),
+            (TimeOfDay::Sunset, Weather::Clear),
+            (TimeOfDay::Night, Weather::Clear),
+        ];
+        for (time, weather) in lights {
+            (spec.time, spec.weather) = (time, weather);
+            let wide = backdrop(&spec, size).unwrap();
+            let scene = Renderer::new(&pack)
+                .render(&spec, RenderOptions::native(&spec, 1))
+                .unwrap();
+            // The sky above the subject.
+            for (x, y) in [(3, 2), (width / 2, 1), (width - 2, 3)] {
+                let there = &wide[(y * (width + 40) + x + 20) * 4..][..3];
+                let here = &scene.frame(0)[(y * width + x) * 3..][..3];
+                let far = here.iter().zip(there).any(|(a, b)| a.abs_diff(*b) > 4);
+                assert!(!far, "{time:?}: {here:?} is not {there:?}");
+            }
+            let depth = |y: usize| wide[(y * (width + 40) + 2) * 4 + 3];
+            assert!(
+                depth(height - 1) > depth(0),
+                "the ground is nearer than the sky"
+            );
         }
-        let depth = |y: usize| wide[(y * (width + 40) + 2) * 4 + 3];
-        assert!(
-            depth(height - 1) > depth(0),
-            "the ground is nearer than the sky"
-        );
     }
 
     #[test]

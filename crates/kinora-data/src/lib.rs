@@ -12,6 +12,7 @@ mod error;
 mod index;
 mod layer;
 mod layout;
+mod light_words;
 mod motion;
 mod named;
 mod names;
@@ -34,6 +35,7 @@ pub use backdrop::{BackdropSize, backdrop};
 pub use camera::{Camera, View};
 pub use caption::{
     Caption, Captions, Fact, Language, camera_words, captions, everyday_names, style_words,
+    undirected,
 };
 pub use error::{Error, Result};
 pub use index::{Class, Entry};
@@ -44,5 +46,5 @@ pub use preview::contact_sheet;
 pub use render::{Clip, RenderOptions, Renderer};
 pub use rng::Rng;
 pub use scene::{Companion, Labels, SceneSpec, Split, is_held_out};
-pub use shot::Place;
+pub use shot::{Place, subject_light};
 pub use vocabulary::{Aspect, Background, Side, Speed, Style, TimeOfDay, Weather};

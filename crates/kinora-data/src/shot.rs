@@ -7,7 +7,7 @@ use crate::layer::Layer;
 use crate::layout::Layout;
 use crate::motion::{Course, Motion, Pose};
 use crate::pack::Pack;
-use crate::palette::{Palette, mix};
+use crate::palette::{Palette, Rgb, mix};
 use crate::rng::Rng;
 use crate::scene::{Background, SceneSpec, Side};
 use crate::sprite::{Placement, Shadow, Sprite, Target, darken};
@@ -271,19 +271,8 @@ impl Shot<'_> {
         (x - view.x + 0.525 * size).rem_euclid(span) - 0.525 * size + view.x
     }
 
-    /// The light on a subject: a part of the scene's, so that it stays recognisable.
-    fn light(&self) -> [f32; 3] {
-        match self.spec.background {
-            Background::Underwater => [0.78, 0.94, 1.0],
-            Background::Space => [0.95, 0.95, 1.0],
-            Background::Stage => [1.06, 1.03, 0.96],
-            Background::Room => mix(background::room_light(self.palette.is_dark), [1.0; 3], 0.3),
-            _ => mix(
-                self.palette.light,
-                [1.0; 3],
-                if self.palette.is_dark { 0.42 } else { 0.25 },
-            ),
-        }
+    fn light(&self) -> Rgb {
+        light_on(self.spec.background, self.palette)
     }
 
     /// A soft contact shadow and, under sun or moon, the outline thrown along the ground.
@@ -402,6 +391,26 @@ impl Shot<'_> {
             );
             let shine = ((x - 0.3 * radius) * scale, (y - 0.35 * radius) * scale);
             weather::disc(target, shine, 0.4 * radius * scale, [255.0; 3], 0.75);
+        }
+    }
+}
+
+/// What the colours of a scene's subjects are multiplied by, red, green and blue.
+pub fn subject_light(spec: &SceneSpec) -> [f32; 3] {
+    let palette = Palette::new(spec.time, spec.weather, spec.look_seed);
+    light_on(spec.background, &palette)
+}
+
+/// The light on a subject: a part of the scene's, so that it stays recognisable.
+fn light_on(background: Background, palette: &Palette) -> Rgb {
+    match background {
+        Background::Underwater => [0.78, 0.94, 1.0],
+        Background::Space => [0.95, 0.95, 1.0],
+        Background::Stage => [1.06, 1.03, 0.96],
+        Background::Room => mix(background::room_light(palette.is_dark), [1.0; 3], 0.3),
+        _ => {
+            let own = if palette.is_dark { 0.42 } else { 0.25 };
+            mix(palette.light, [1.0; 3], own)
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use kinora_models::VideoModel;
-use kinora_models::mini::backdrops::{Backdrops, NamedPlace};
+use kinora_models::mini::backdrops::{Backdrops, NamedLight, NamedPlace};
 use kinora_models::mini::config::{
     AutoencoderConfig, DirectorConfig, TextConfig, TransformerConfig,
 };
@@ -41,6 +41,11 @@ fn model(max_tokens: usize) -> Mini {
         place("mountains", &["mountain"], false),
         place("space", &["space", "太空", "宇宙"], false),
     ];
+    let day = NamedLight {
+        name: "day".into(),
+        phrases: owned(&["by day"]),
+        on_subjects: vec![[1.0; 3]; places.len()],
+    };
     let text = TextConfig::new()
         .with_vocabulary(8)
         .with_max_tokens(max_tokens)
@@ -69,7 +74,7 @@ fn model(max_tokens: usize) -> Mini {
     let device = Device::flex();
     let pictures = vec![0; entries.len() * PICTURE_VALUES];
     let parts = MiniParts {
-        backdrops: Backdrops::new(places, 0, Vec::new(), Vec::new()),
+        backdrops: Backdrops::new(places, vec![day], Vec::new(), Vec::new()).unwrap(),
         networks: MiniNetworks::new(&config, &device),
         config,
         tokenizer,

@@ -5,11 +5,12 @@ use burn::tensor::{Device, Distribution, Tensor, TensorData, Tolerance};
 use kinora_kernels::{Activation, Precision};
 use kinora_models::layers::Linear;
 use kinora_models::mini::autoencoder::{Autoencoder, DecodeState};
-use kinora_models::mini::backdrops::{Backdrops, NamedPlace};
+use kinora_models::mini::backdrops::{Backdrops, NamedLight, NamedPlace};
 use kinora_models::mini::config::{
     AutoencoderConfig, DirectorConfig, TextConfig, TransformerConfig,
 };
 use kinora_models::mini::lexicon::{Animation, Entry, Lexicon, PICTURE_PIXELS};
+use kinora_models::mini::looks::Looks;
 use kinora_models::mini::pictures::{Indexed, Pictures};
 use kinora_models::mini::plate::COVERAGE;
 use kinora_models::mini::transformer::{Context, Moments};
@@ -278,13 +279,20 @@ fn backdrops(sizes: &[[usize; 2]]) -> Backdrops {
         is_common: true,
     };
     let places = vec![place("beach"), place("sea")];
-    let looks = 1;
-    let pictures = sizes.iter().map(|&size| {
-        let bytes: usize = Backdrops::shape(1, looks, size).iter().product();
-        [vec![20; bytes], vec![220; bytes]].concat()
+    // By night both are black, and so is what stands there.
+    let light = |name: &str, level: f32| NamedLight {
+        name: name.into(),
+        phrases: vec![format!("at {name}")],
+        on_subjects: vec![[level; 3]; 2],
+    };
+    let lights = vec![light("noon", 1.0), light("night", 0.0)];
+    let looks = sizes.iter().map(|&size| {
+        let night = Backdrops::look_bytes(size, 2) - Backdrops::look_bytes(size, 1);
+        let day = Backdrops::look_bytes(size, 1);
+        Looks::new(&[20, 220].map(|level| [vec![level; day], vec![0; night]].concat()))
     });
-    let pictures = pictures.collect();
-    Backdrops::new(places, looks, sizes.to_vec(), pictures)
+    let looks = looks.collect();
+    Backdrops::new(places, lights, sizes.to_vec(), looks).unwrap()
 }
 
 fn velocity(model: &Mini, latents: Tensor<5>) -> Tensor<5> {
@@ -322,7 +330,8 @@ fn weight_file_round_trips() {
     let read = |bytes: &[u8]| kinora_models::weights::from_bytes(bytes).unwrap();
     assert_eq!(read(&loaded.to_bytes().unwrap()), read(&bytes));
     assert_eq!(loaded.lexicon().pictures(), model.lexicon().pictures());
-    assert_eq!(loaded.backdrops().pictures(), model.backdrops().pictures());
+    assert_eq!(loaded.backdrops().looks(), model.backdrops().looks());
+    assert_eq!(loaded.backdrops().lights(), model.backdrops().lights());
     let latents = random([1, 8, 2, 3, 4], &device);
     close(
         velocity(&loaded, latents.clone()),
@@ -396,6 +405,21 @@ fn awakened(model: Mini) -> Mini {
     }
     let awake = kinora_models::weights::assign(model.networks().clone(), "m", &tensors).unwrap();
     model.with_networks(awake)
+}
+
+/// The plate is in the light that the prompt names.
+#[test]
+fn the_denoiser_sees_the_named_light() {
+    let device = Device::flex();
+    let model = awake_model(&device);
+    let latents = random([1, 8, 2, 3, 4], &device);
+    let seen = |prompt: &str| {
+        // The words are unknown to its tokenizer: they all read alike, and so only the plate differs.
+        let velocity = velocity_beside(&model, latents.clone(), prompt, Known::default());
+        kinora_models::weights::floats(velocity)
+    };
+    assert_eq!(seen("koala beach at noon"), seen("koala beach xx xxxx"));
+    assert_ne!(seen("koala beach at night"), seen("koala beach xx xxxx"));
 }
 
 /// What goes on from the model's own clip goes on with its subjects on its paths, not with a still of it.

@@ -1,15 +1,16 @@
 //! Trains the judges that evaluation applies to generated clips: which subject, which background,
 //! which motion, which camera, and in what light, weather and style.
 //!
-//! They learn from rendered scenes in the autoencoder's linear code, with a little noise on it.
+//! They learn from rendered scenes in the autoencoder's linear code, with a little noise on it, and from what moves in them.
 //! Every other step shows single pictures instead of clips, as many tokens for far less rendering:
 //! motion and camera are learned from clips alone, all else from both.
 
-mod code;
 mod held_out;
 mod judges;
 mod loss;
+mod movement;
 mod network;
+mod sight;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,16 +18,15 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::{Device, Distribution, Tensor};
 use kinora_data::{Pack, Split};
-use kinora_models::layers::Linear;
 use kinora_models::weights;
 
-use code::linear_code;
 use held_out::held_out_shares;
 pub use judges::{Judges, Predictions};
 pub(crate) use loss::cross_entropy;
 use loss::loss;
 pub use network::JudgesConfig;
 use network::Network;
+use sight::{Seen, Sight};
 
 use crate::corpus::{ClipBatch, Corpus, Shape};
 use crate::descent::{self, Course, Descent, Slope};
@@ -57,10 +57,10 @@ pub fn train(
     let run = Run::open(folder, &config.run, config)?;
     let pack = Arc::new(Pack::open(&config.run.pack)?);
     let (autoencoder, autoencoder_config) = autoencoder::load(&config.autoencoder, device)?;
-    let code = linear_code(&autoencoder, device)?;
+    let sight = Sight::of(&autoencoder, &autoencoder_config, device)?;
     let corpus = Corpus::new(pack, Split::Train, config.run.seed, &autoencoder_config)
         .with_even_share(config.even_share);
-    fit(config, run, &corpus, code, device, stop).map(|_| ())
+    fit(config, run, &corpus, sight, device, stop).map(|_| ())
 }
 
 /// Judges from their file, or from the folder of the run that trained them.
@@ -82,14 +82,14 @@ fn fit(
     config: &ClassifierRun,
     mut run: Run,
     corpus: &Corpus,
-    code: Linear,
+    sight: Sight,
     device: &Device,
     stop: &AtomicBool,
 ) -> Result<Judges, Error> {
     device.seed(config.run.seed);
     let fresh = Network::new(
         config.network,
-        code.weight.dims()[1],
+        sight.code.weight.dims()[1],
         corpus.pack().len(),
         &device.clone().autodiff(),
     );
@@ -117,7 +117,7 @@ fn fit(
     let course = ClassifierCourse {
         config,
         corpus,
-        code: &code,
+        sight: &sight,
         device,
     };
     let descent = descent.follow(&course, &mut run, &config.optimizer, &batches, stop)?;
@@ -127,14 +127,14 @@ fn fit(
 struct ClassifierCourse<'a> {
     config: &'a ClassifierRun,
     corpus: &'a Corpus,
-    code: &'a Linear,
+    sight: &'a Sight,
     device: &'a Device,
 }
 
 impl ClassifierCourse<'_> {
     fn judges(&self, descent: &Descent<Network>) -> Judges {
         Judges {
-            code: self.code.clone(),
+            sight: self.sight.clone(),
             network: descent.averaged(),
             sizes: self.config.network,
         }
@@ -147,12 +147,15 @@ impl Course for ClassifierCourse<'_> {
 
     fn slope(&self, network: &Network, batch: ClipBatch, step: u32) -> Result<Slope, Error> {
         self.device.seed(self.config.run.seed ^ u64::from(step));
-        let latents = self.code.forward(batch.patches(self.device));
+        let Seen { latents, movement } = self.sight.look(batch.patches(self.device));
         let noise = latents.random_like(Distribution::Normal(0.0, LATENT_NOISE));
         let latents = latents + noise;
         let tokens = latents.dims()[..4].iter().product();
         let moving = latents.dims()[1] > 1;
-        let verdict = network.forward(Tensor::from_inner(latents));
+        let verdict = network.forward(Seen {
+            latents: Tensor::from_inner(latents),
+            movement: Tensor::from_inner(movement),
+        });
         Ok(Slope {
             loss: loss(verdict, &batch.labels, moving, self.device),
             tokens,

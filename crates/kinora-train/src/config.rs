@@ -225,7 +225,7 @@ pub struct ClassifierRun {
     pub optimizer: OptimizerConfig,
     /// Sizes of the network.
     pub network: JudgesConfig,
-    /// Judges of the same sizes that the run starts from; the optimiser starts afresh.
+    /// Judges that the run starts from where they have the same sizes; the optimiser starts afresh.
     #[serde(default)]
     pub from: Option<PathBuf>,
     /// Clips of a step.

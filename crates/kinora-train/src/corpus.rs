@@ -7,7 +7,7 @@ use std::thread;
 use burn::tensor::{Device, Tensor, TensorData};
 use kinora_data::{
     Aspect, Camera, Fact, Labels, Motion, Pack, RenderOptions, Renderer, SceneSpec, Split, Style,
-    TimeOfDay, Weather, captions, is_held_out,
+    TimeOfDay, Weather, captions, is_held_out, undirected,
 };
 use kinora_models::mini::LATEST_WINDOW;
 use kinora_models::mini::backdrops::Backdrops;
@@ -17,11 +17,14 @@ use kinora_models::mini::plate::{Plate, PlateSize};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::drift::Drift;
 use crate::given::{Given, Shares};
 use crate::staging::{Layouts, StageBuilder, Staging, Told, layout_start};
 
 /// Frames per second of the training clips.
 pub(crate) const FRAMES_PER_SECOND: usize = 12;
+/// Share of the captions of layouts that leave open to which side a subject goes.
+const UNDIRECTED: f64 = 0.3;
 /// Added to a run's seed for scenes that training never sees.
 pub(crate) const HELD_OUT_SEED: u64 = 0x5EED_0F4E_1D00;
 
@@ -81,19 +84,18 @@ impl ClipBatch {
         self.shape
     }
 
-    /// A clip's latent frame, and what its plate shows there: `[height, width, patch_values]`. Of the plate nothing where the corpus
-    /// has no staging.
-    pub(crate) fn latent_frame_mut(&mut self, clip: usize, frame: usize) -> (&mut [f32], &[f32]) {
+    /// Lets a clip's latent frames drift, those that are asked for: nothing where the corpus has no staging.
+    pub(crate) fn drift(&mut self, clip: usize, drift: &Drift, which: impl Fn(usize) -> bool) {
         let [_, frames, height, width, values] = self.shape;
         let size = height * width * values;
-        let plate = match &self.staging {
-            Some(staging) => &staging.plates[clip].patches[frame * size..][..size],
-            None => &[],
+        let Some(staging) = &self.staging else {
+            return;
         };
-        (
-            &mut self.patches[(clip * frames + frame) * size..][..size],
-            plate,
-        )
+        for frame in (0..frames).filter(|&frame| which(frame)) {
+            let plate = &staging.plates[clip].patches[frame * size..][..size];
+            let pixels = &mut self.patches[(clip * frames + frame) * size..][..size];
+            drift.apply(pixels, plate, height);
+        }
     }
 
     /// `[batch, latent_frames, height, width, patch_values]`
@@ -221,16 +223,19 @@ impl Corpus {
                     ..stage.shares
                 };
                 let given = Given::draw(&mut rng, shares, window);
-                let backdrop = match given {
-                    Some(_) => None,
-                    None => stage.backdrop(&spec, &caption, size.frame),
-                };
                 let mut plate = Plate::default();
-                for part in parts() {
-                    plate.append(match &given {
-                        Some(given) => given.plate(told, &mut rng, size, part),
-                        None => stage.plate(told, backdrop.as_ref(), size, part),
-                    });
+                match &given {
+                    Some(given) => {
+                        for part in parts() {
+                            plate.append(given.plate(told, &mut rng, size, part));
+                        }
+                    }
+                    None => {
+                        let setting = stage.setting(&spec, &caption, size.frame, &mut rng);
+                        for part in parts() {
+                            plate.append(stage.plate(told, &setting, size, part));
+                        }
+                    }
                 }
                 staging.plates.push(plate);
                 let known = given.map(|given| given.known(window.latent_frames));
@@ -340,6 +345,10 @@ impl Corpus {
         for _ in 0..count {
             let (mut spec, caption) = self.told_scene(&mut rng);
             spec.aspect = aspect;
+            let caption = match rng.random_bool(UNDIRECTED) {
+                true => undirected(&caption, rng.random()),
+                false => caption,
+            };
             let slots = stage.slots(&spec, &caption);
             let first = layout_start(&mut rng);
             let told = Told {

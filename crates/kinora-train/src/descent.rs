@@ -44,11 +44,11 @@ pub(crate) trait Course {
     ) -> Result<(), Error>;
 }
 
-/// `fresh` with the parameters of the model file that a run starts from, if one is named.
+/// `fresh` with the parameters of the model file that a run starts from, if one is named, where they have the same name and size.
 ///
 /// # Errors
 ///
-/// A file that cannot be read, or one of other sizes.
+/// A file that cannot be read, or that has none of them.
 pub(crate) fn begin<M: Module>(from: Option<&Path>, fresh: M) -> Result<M, Error> {
     let Some(path) = from else { return Ok(fresh) };
     let bytes = std::fs::read(path).map_err(|source| Error::Io {
@@ -56,7 +56,14 @@ pub(crate) fn begin<M: Module>(from: Option<&Path>, fresh: M) -> Result<M, Error
         source,
     })?;
     let (tensors, _) = weights::from_bytes(&bytes)?;
-    Ok(weights::assign(fresh, "model", &tensors)?)
+    let names = weights::collect(&fresh, "model");
+    match names.keys().find(|&name| tensors.contains_key(name)) {
+        Some(_) => taking(fresh, &tensors),
+        None => Err(Error::Model(kinora_models::Error::Format(format!(
+            "{} has nothing that this run trains",
+            path.display()
+        )))),
+    }
 }
 
 /// `fresh` with the parameters of `trained` that have the same name and size there.

@@ -1,7 +1,8 @@
 //! What adds up over the windows of a long clip: light, colours and contrast that wander, mostly towards those of the plate.
 //!
 //! In training all known frames of a scene agree. Beside an anchor some of them drift as sampled ones do, so that the denoiser learns from
-//! which of the two to take how things look, and from which where they are.
+//! which of the two to take how things look, and from which where they are. And some scenes are in a light of their own as a whole, anchor,
+//! known frames and those that are to be made: a sampled clip is a little darker or paler than scenes are, and has to stay so.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -14,6 +15,10 @@ const TOWARDS_PLATE: f32 = 0.3;
 const SHIFT: f32 = 0.15;
 /// Farthest that contrast falls or rises.
 const CONTRAST: f32 = 0.12;
+/// Share of the anchored scenes that are in a light of their own.
+const LIT: f64 = 0.5;
+/// How far their colours go away from the plate's at most, as a share of the way.
+const AWAY_FROM_PLATE: f32 = 0.35;
 
 /// A drift that is another at the top of a frame than at its bottom.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,21 +34,29 @@ struct Wandered {
 }
 
 impl Drift {
-    /// Draws one, or none.
+    /// Draws that of known frames, or none.
     pub(crate) fn draw(rng: &mut ChaCha8Rng) -> Option<Self> {
-        if !rng.random_bool(DRIFTING) {
-            return None;
-        }
+        let drawn = rng.random_bool(DRIFTING);
+        drawn.then(|| Self::up_to(rng, 0.0))
+    }
+
+    /// Draws a light of its own for a scene, or none.
+    pub(crate) fn draw_light(rng: &mut ChaCha8Rng) -> Option<Self> {
+        let drawn = rng.random_bool(LIT);
+        drawn.then(|| Self::up_to(rng, AWAY_FROM_PLATE))
+    }
+
+    fn up_to(rng: &mut ChaCha8Rng, away_from_plate: f32) -> Self {
         // Mostly a little.
         let strength: f32 = rng.random::<f32>().powi(2);
         let mut wandered = || Wandered {
-            towards_plate: strength * rng.random_range(0.0..=TOWARDS_PLATE),
+            towards_plate: strength * rng.random_range(-away_from_plate..=TOWARDS_PLATE),
             shift: std::array::from_fn(|_| strength * rng.random_range(-SHIFT..=SHIFT)),
             contrast: 1.0 + strength * rng.random_range(-CONTRAST..=CONTRAST),
         };
-        Some(Self {
+        Self {
             ends: [wandered(), wandered()],
-        })
+        }
     }
 
     /// Lets a latent frame drift.
@@ -90,5 +103,15 @@ mod tests {
         });
         let farthest = farthest.fold(0.0, f32::max);
         assert!((0.2..0.6).contains(&farthest), "{farthest}");
+    }
+
+    #[test]
+    fn lights_of_scenes_go_both_ways() {
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let towards = (0..200).filter_map(|_| Drift::draw_light(&mut rng));
+        let towards: Vec<f32> = towards.map(|light| light.ends[0].towards_plate).collect();
+        assert!((70..130).contains(&towards.len()));
+        assert!(towards.iter().any(|&way| way > 0.1));
+        assert!(towards.iter().any(|&way| way < -0.1));
     }
 }

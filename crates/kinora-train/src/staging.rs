@@ -1,6 +1,6 @@
 //! What is told of a scene beside its caption: plates to the denoiser, layouts to the director.
 
-use kinora_data::{RenderOptions, Renderer, SceneSpec, View};
+use kinora_data::{RenderOptions, Renderer, SceneSpec, View, subject_light};
 use kinora_models::mini::backdrop::{Backdrop, ZOOM_HEIGHT};
 use kinora_models::mini::backdrops::Backdrops;
 use kinora_models::mini::layout::{self, FrameLayout, Place, Places, SLOTS};
@@ -14,6 +14,9 @@ use crate::corpus::Window;
 use crate::given::Shares;
 use crate::lexicon::picture;
 use crate::places;
+
+/// Share of the scenes whose plate shows daylight whatever theirs is.
+const DAYLIGHT: f64 = 0.08;
 
 /// Paths of camera and subjects through scenes, for the director.
 #[derive(Debug, Clone)]
@@ -57,6 +60,13 @@ pub(crate) struct StageBuilder {
     pub(crate) shares: Shares,
 }
 
+/// What stands around a scene's subjects.
+pub(crate) struct Setting {
+    backdrop: Option<Backdrop>,
+    /// What the subjects' colours are multiplied by.
+    light: [f32; 3],
+}
+
 /// A scene as it is told to the denoisers.
 #[derive(Clone, Copy)]
 pub(crate) struct Told<'a> {
@@ -84,23 +94,33 @@ impl StageBuilder {
         slots
     }
 
-    /// The scene's place, if the caption names it.
-    pub(crate) fn backdrop(
+    /// What stands around a scene's subjects: its place, if the caption names it, in its light. A light that the caption does not
+    /// name is shown too, so that the denoiser takes light from the plate. Now and then it is daylight, because a prompt may say
+    /// a light in words that no plate knows.
+    pub(crate) fn setting(
         &self,
         spec: &SceneSpec,
         caption: &str,
         size: [usize; 2],
-    ) -> Option<Backdrop> {
+        rng: &mut ChaCha8Rng,
+    ) -> Setting {
+        let lit = match rng.random_bool(DAYLIGHT) {
+            true => places::in_daylight(spec),
+            false => places::lit(spec),
+        };
         let elsewhere = self.lexicon.rest(caption);
         let is_named = self.backdrops.find(&elsewhere) == Some(spec.background.index());
-        is_named.then(|| Backdrop::new(&places::picture(spec, size), size))
+        Setting {
+            backdrop: is_named.then(|| Backdrop::new(&places::picture(&lit, size), size)),
+            light: subject_light(&lit),
+        }
     }
 
     /// The plate of a window.
     pub(crate) fn plate(
         &self,
         told: Told<'_>,
-        backdrop: Option<&Backdrop>,
+        setting: &Setting,
         size: PlateSize,
         window: Window,
     ) -> Plate {
@@ -108,8 +128,9 @@ impl StageBuilder {
         let figures = figures(told, &mut path);
         let figures: Vec<&Figure> = figures.iter().collect();
         let props = Props {
-            backdrop,
+            backdrop: setting.backdrop.as_ref(),
             figures: &figures,
+            light: setting.light,
         };
         Plate::draw(size, props, &path)
     }

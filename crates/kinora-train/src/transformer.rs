@@ -332,14 +332,17 @@ impl Example {
             let is_near = rng.random::<f32>() < near_share;
             let spread = if is_near { NEAR_NOISE } else { config.shift };
             let drawn = draw_sigmas(&mut rng, window, known, spread);
+            // What is given is its own plate, and in its own light.
+            let has_own_light = anchors > 0 && known.is_none();
+            if has_own_light && let Some(light) = Drift::draw_light(&mut rng) {
+                batch.drift(clip, &light, |_| true);
+            }
             if anchors > 0
                 && let Some(drift) = Drift::draw(&mut rng)
             {
-                let is_known = |&(_, &sigma): &(usize, &f32)| sigma <= KNOWN_NOISE;
-                for (frame, _) in drawn.iter().enumerate().filter(is_known) {
-                    let (pixels, plate) = batch.latent_frame_mut(clip, anchors + frame);
-                    drift.apply(pixels, plate, height);
-                }
+                let is_known =
+                    |frame: usize| frame >= anchors && drawn[frame - anchors] <= KNOWN_NOISE;
+                batch.drift(clip, &drift, is_known);
             }
             sigmas.extend(std::iter::repeat_n(0.0, anchors).chain(drawn));
         }

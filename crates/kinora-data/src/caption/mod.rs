@@ -2,7 +2,10 @@
 
 mod en;
 mod en_words;
+mod undirected;
 mod zh;
+
+pub use undirected::undirected;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! What named places look like: a picture with depths, and how a moving camera sees it.
 //!
 //! Like the pictures of the [lexicon](super::lexicon) it is shown to the denoiser at its place, as part of
-//! the [plate](super::plate): in clear daylight, at rest, without what lives in it. Light, weather, style,
+//! the [plate](super::plate): in the named light, at rest, without what lives in it. What falls from the sky, style,
 //! waves and clouds are the denoiser's.
 
 use super::layout::View;

@@ -7,9 +7,11 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use tokenizers::Tokenizer;
 
-use super::backdrops::{Backdrops, NamedPlace};
+use super::backdrop::backdrop_size;
+use super::backdrops::{Backdrops, NamedLight, NamedPlace};
 use super::config::MiniConfig;
 use super::lexicon::{Entry, Lexicon, MOST_FRAMES, PICTURE_SIZE};
+use super::looks::Looks;
 use super::model::{Mini, MiniNetworks, MiniParts};
 use super::older;
 use super::pictures::{COLOURS, Kind, Pictures};
@@ -37,6 +39,12 @@ struct Metadata<'a> {
     #[serde(default)]
     pictures: Cow<'a, [usize]>,
     places: Cow<'a, [NamedPlace]>,
+    /// None in files of before version 9, which hold daylight alone.
+    #[serde(default)]
+    lights: Cow<'a, [NamedLight]>,
+    /// Bytes of the looks for each size, where they are deflated.
+    #[serde(default)]
+    looks: Vec<Cow<'a, [usize]>>,
     /// As the `tokenizers` library writes it.
     tokenizer: String,
 }
@@ -60,6 +68,8 @@ impl Mini {
             lexicon,
             pictures,
             places,
+            lights,
+            looks,
             tokenizer,
         } = serde_json::from_str(metadata)
             .and_then(|mut metadata| {
@@ -79,7 +89,12 @@ impl Mini {
             )));
         }
         let lexicon = read_lexicon(&file, lexicon.into_owned(), pictures.into_owned())?;
-        let backdrops = read_backdrops(&file, places.into_owned(), &config.sizes)?;
+        let backdrops = read_backdrops(
+            &file,
+            (places.into_owned(), lights.into_owned()),
+            looks.into_iter().map(Cow::into_owned).collect(),
+            &config.sizes,
+        )?;
         let networks = weights::assign_from(MiniNetworks::new(&config, device), "model", |name| {
             tensors.remove(name)
         })?;
@@ -129,19 +144,20 @@ impl Mini {
                 lengths
             }
         };
-        let (places, looks) = (backdrops.places(), backdrops.looks());
-        let sizes = config.sizes.iter().zip(backdrops.pictures());
-        for (number, (&size, pictures)) in sizes.enumerate() {
-            let shape = Backdrops::shape(places.len(), looks, size);
+        for (number, looks) in backdrops.looks().iter().enumerate() {
             let name = format!("{BACKDROP_TENSORS}{number}");
-            tensors.insert(name, bytes(&shape, pictures));
+            tensors.insert(name, bytes(&[looks.streams.len()], &looks.streams));
         }
         let metadata = Metadata {
             name: Cow::Borrowed(&self.description().name),
             config: Cow::Borrowed(config),
             lexicon: Cow::Borrowed(entries),
             pictures: Cow::Borrowed(lengths),
-            places: Cow::Borrowed(places),
+            places: Cow::Borrowed(backdrops.places()),
+            lights: Cow::Borrowed(backdrops.lights()),
+            looks: (backdrops.looks().iter())
+                .map(|looks| Cow::Borrowed(looks.lengths.as_slice()))
+                .collect(),
             tokenizer: tokenizer
                 .to_string(false)
                 .map_err(|error| Error::Tokenizer(error.to_string()))?,
@@ -181,10 +197,7 @@ fn read_lexicon(
         return Ok(Lexicon::new(entries, pictures));
     }
     let missing = Error::Format("it does not hold pictures of each entry".into());
-    let total = lengths
-        .iter()
-        .try_fold(0_usize, |sum, length| sum.checked_add(*length));
-    let total = total.filter(|_| lengths.len() == entries.len());
+    let total = total(&lengths).filter(|_| lengths.len() == entries.len());
     let Some(total) = total else {
         return Err(missing);
     };
@@ -200,25 +213,62 @@ fn read_lexicon(
 
 fn read_backdrops(
     file: &WeightFile<'_>,
-    places: Vec<NamedPlace>,
+    (places, lights): (Vec<NamedPlace>, Vec<NamedLight>),
+    lengths: Vec<Vec<usize>>,
     sizes: &[[usize; 2]],
 ) -> Result<Backdrops, Error> {
     if places.is_empty() {
         return Ok(Backdrops::default());
     }
-    let mut pictures = Vec::with_capacity(sizes.len());
-    let mut looks = None;
-    for (number, &size) in sizes.iter().enumerate() {
-        let name = format!("{BACKDROP_TENSORS}{number}");
-        let got = file
-            .bytes(&name)
-            .and_then(|(shape, _)| shape.get(1).copied());
-        let looks = *looks.get_or_insert(got.unwrap_or(0));
-        let required = Backdrops::shape(places.len(), looks, size).to_vec();
-        pictures.push(read_bytes(file, &name, required)?);
+    let name = |number: usize| format!("{BACKDROP_TENSORS}{number}");
+    if lights.is_empty() {
+        let looks = sizes.iter().enumerate();
+        let looks = looks.map(|(number, &size)| daylight(file, &name(number), places.len(), size));
+        let looks = looks.collect::<Result<_, _>>()?;
+        let day = NamedLight::plain(places.len());
+        return Backdrops::new(places, vec![day], sizes.to_vec(), looks);
     }
-    let looks = looks.unwrap_or(0);
-    Ok(Backdrops::new(places, looks, sizes.to_vec(), pictures))
+    let mut looks = Vec::with_capacity(sizes.len());
+    for (number, lengths) in lengths.into_iter().enumerate() {
+        let total = total(&lengths)
+            .ok_or_else(|| Error::Format("its backdrops are longer than any file".into()))?;
+        looks.push(Looks {
+            streams: read_bytes(file, &name(number), vec![total])?,
+            lengths,
+        });
+    }
+    Backdrops::new(places, lights, sizes.to_vec(), looks)
+}
+
+/// The looks of a file of before version 9: places, looks, rows, columns, and red, green, blue and depth.
+fn daylight(
+    file: &WeightFile<'_>,
+    name: &str,
+    places: usize,
+    size: [usize; 2],
+) -> Result<Looks, Error> {
+    let got = file
+        .bytes(name)
+        .and_then(|(shape, _)| shape.get(1).copied());
+    let [inner, height, margin] = backdrop_size(size);
+    let width = inner + 2 * margin;
+    let required = vec![places, got.unwrap_or(0), height, width, 4];
+    let rgbd = read_bytes(file, name, required)?;
+    let planes = |look: &[u8]| {
+        let pixels = || look.chunks_exact(4);
+        let depths = pixels().map(|pixel| pixel[3]);
+        let colours = pixels().flat_map(|pixel| &pixel[..3]).copied();
+        depths.chain(colours).collect()
+    };
+    let looks: Vec<Vec<u8>> = rgbd.chunks_exact(height * width * 4).map(planes).collect();
+    Ok(Looks::stored(&looks))
+}
+
+/// The sum, if there is one.
+fn total(lengths: &[usize]) -> Option<usize> {
+    lengths
+        .iter()
+        .try_fold(0_usize, |sum, length| sum.checked_add(*length))
 }
 
 fn read_bytes(file: &WeightFile<'_>, name: &str, required: Vec<usize>) -> Result<Vec<u8>, Error> {
@@ -232,4 +282,42 @@ fn read_bytes(file: &WeightFile<'_>, name: &str, required: Vec<usize>) -> Result
         });
     }
     Ok(values.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Red, green, blue and depth of each pixel, places and looks after another.
+    #[test]
+    fn old_files_have_looks_in_daylight() {
+        let size = [64, 64];
+        let [inner, height, margin] = backdrop_size(size);
+        let shape = vec![1, 2, height, inner + 2 * margin, 4];
+        let pixels = height * (inner + 2 * margin);
+        let data = [[10.0, 20.0, 30.0, 40.0], [50.0, 60.0, 70.0, 80.0]];
+        let data = data.iter().flat_map(|pixel| pixel.repeat(pixels)).collect();
+        let tensors = TensorMap::from([("backdrops.0".to_owned(), Values { shape, data })]);
+        let bytes = weights::to_bytes(&tensors, HashMap::new(), |_| Storage::U8).unwrap();
+        let file = WeightFile::new(&bytes).unwrap();
+        let place = NamedPlace {
+            name: "sea".into(),
+            phrases: vec!["sea".into()],
+            is_common: true,
+        };
+        let read = |places: usize| {
+            let places = vec![place.clone(); places];
+            read_backdrops(&file, (places, Vec::new()), Vec::new(), &[size])
+        };
+        let backdrops = read(1).unwrap();
+        assert_eq!(backdrops.lights().len(), 1);
+        let [looks] = backdrops.looks() else {
+            panic!("of one size")
+        };
+        assert_eq!(looks.len(), 2);
+        let second = looks.of(1, Backdrops::look_bytes(size, 1)).unwrap();
+        assert_eq!(second[..pixels], vec![80; pixels]);
+        assert_eq!(second[pixels..][..6], [50, 60, 70, 50, 60, 70]);
+        assert!(read(2).is_err(), "of too few places");
+    }
 }

@@ -15,6 +15,7 @@ mod enhance;
 mod file;
 pub mod layout;
 pub mod lexicon;
+pub mod looks;
 mod model;
 mod older;
 mod phrases;

@@ -48,14 +48,15 @@ impl Mini {
             let cast = self.cast(&origin.prompt);
             let mut path = self.path_from(origin, prompt, clip, (known.beside, cast.len()))?;
             self.animate(&mut path, &cast, origin.first_frame);
-            let shown = self.named(&origin.prompt, &cast, clip.size, origin.seed)?;
+            let light = self.light(prompt).or_else(|| self.light(&origin.prompt));
+            let shown = self.named((&origin.prompt, &cast), light, clip.size, origin.seed)?;
             return Ok(Stage::new(shown, path, size));
         }
         let cast = self.cast(prompt);
         let mut path = self.path(prompt, clip, cast.len(), Past::default())?;
         self.animate(&mut path, &cast, 0);
         let shown = if known.beside.is_empty() {
-            self.named(prompt, &cast, clip.size, clip.seed)?
+            self.named((prompt, &cast), self.light(prompt), clip.size, clip.seed)?
         } else {
             let autoencoder = &self.networks().autoencoder;
             let still = |given: &(usize, Tensor<5>)| still(autoencoder, given.clone(), &path, size);
@@ -90,11 +91,11 @@ impl Mini {
         direct(&director.paths, &contexts, &direction, self.device())
     }
 
-    /// The named subjects before the named place.
+    /// The named subjects before the named place, in a light.
     fn named(
         &self,
-        prompt: &str,
-        cast: &[usize],
+        (prompt, cast): (&str, &[usize]),
+        light: Option<usize>,
         size: [usize; 2],
         seed: u64,
     ) -> Result<Shown, Error> {
@@ -104,9 +105,14 @@ impl Mini {
             .collect();
         let elsewhere = self.lexicon().rest(prompt);
         Ok(Shown::Named {
-            backdrop: self.backdrops().choose(&elsewhere, size, seed),
+            setting: self.backdrops().choose(&elsewhere, light, size, seed)?,
             figures: figures?,
         })
+    }
+
+    /// The light that a prompt names.
+    fn light(&self, prompt: &str) -> Option<usize> {
+        self.backdrops().find_light(&self.lexicon().rest(prompt))
     }
 
     /// Lets subjects move as their pictures do, on a path that begins with this frame of a clip.

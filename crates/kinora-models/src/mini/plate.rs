@@ -1,7 +1,7 @@
 //! The plate: pictures of the named subjects drawn at their places before the named place, or before grey,
 //! which the denoiser sees beside the latents.
 //!
-//! It says what is where; light, weather, shadow, reflection, style, motion of the limbs and of what is around
+//! It says what is where, in the named light; what falls from the sky, shadow, reflection, style and motion of what is around
 //! the subjects is the denoiser's. Spatially aligned references are what Paint-by-Example and AnyDoor
 //! (Chen et al., 2023) give their networks.
 
@@ -124,6 +124,8 @@ pub struct Props<'a> {
     pub backdrop: Option<&'a Backdrop>,
     /// Of each slot.
     pub figures: &'a [&'a Figure],
+    /// What the colours of the figures are multiplied by.
+    pub light: [f32; 3],
 }
 
 /// A frame without subjects: RGB in −1 to 1, row by row.
@@ -164,7 +166,7 @@ impl Plate {
                 let (_, placed) = match subjects.take() {
                     Some(same) if same.0 == layout.places => subjects.insert(same),
                     _ => {
-                        let placed = frame(size.frame, props.figures, &layout.places);
+                        let placed = frame(size.frame, props, &layout.places);
                         subjects.insert((layout.places, Rc::new(placed)))
                     }
                 };
@@ -228,11 +230,17 @@ impl Plate {
 }
 
 /// One frame in premultiplied RGBA, transparent where there is nothing. Later slots lie behind.
-fn frame(size: [usize; 2], figures: &[&Figure], places: &Places) -> Vec<[f32; 4]> {
+fn frame(size: [usize; 2], props: Props<'_>, places: &Places) -> Vec<[f32; 4]> {
     let mut pixels = vec![[0.0; 4]; size[0] * size[1]];
     for (slot, place) in places.iter().enumerate().rev() {
         if let Some(place) = place {
-            draw(&mut pixels, size, figures[slot].at(place.frame), place);
+            let picture = props.figures[slot].at(place.frame);
+            draw(&mut pixels, size, picture, place);
+        }
+    }
+    for [red, green, blue, alpha] in &mut pixels {
+        for (value, light) in [red, green, blue].into_iter().zip(props.light) {
+            *value = (*value * light).min(*alpha);
         }
     }
     pixels
@@ -305,6 +313,7 @@ mod tests {
         Props {
             backdrop: None,
             figures,
+            light: [1.0; 3],
         }
     }
 
@@ -352,7 +361,7 @@ mod tests {
     fn the_first_subject_lies_in_front() {
         let blue = plain([0, 0, 255, 255]);
         let here = Some(place([0.5, 0.5]));
-        let pixels = frame([64, 32], &[&red(), &blue], &[here, here]);
+        let pixels = frame([64, 32], props(&[&red(), &blue]), &[here, here]);
         assert_eq!(pixels[16 * 64 + 32], [1.0, 0.0, 0.0, 1.0]);
     }
 
@@ -366,7 +375,7 @@ mod tests {
                 frame: shown,
                 ..place([0.5, 0.5])
             };
-            let pixels = frame([64, 32], &[&figure], &[Some(here), None]);
+            let pixels = frame([64, 32], props(&[&figure]), &[Some(here), None]);
             assert_eq!(pixels[16 * 64 + 32], colour);
         }
     }
@@ -380,6 +389,7 @@ mod tests {
         let props = Props {
             backdrop: Some(&green),
             figures: &[&red],
+            light: [0.5, 1.0, 1.0],
         };
         let moved = View {
             shift: [0.2, 0.0],
@@ -393,7 +403,7 @@ mod tests {
         let values = SIZE.patch_frames * SIZE.patch * SIZE.patch * 3;
         assert_eq!(
             plate.patches[values + (8 * 16 + 8) * 3..][..3],
-            [1.0, -1.0, -1.0]
+            [0.0, -1.0, -1.0]
         );
         assert_eq!(plate.patches[3 * values..][..3], [-1.0, 1.0, -1.0]);
     }

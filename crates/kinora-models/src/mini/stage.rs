@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::autoencoder::{Autoencoder, DecodeState};
-use super::backdrop::Backdrop;
+use super::backdrops::Setting;
 use super::layout::{FrameLayout, View};
 use super::model::plate_condition;
 use super::plate::{Figure, Plate, PlateSize, Props};
@@ -19,7 +19,7 @@ use crate::weights::floats;
 pub(super) enum Shown {
     /// The named subjects before the named place.
     Named {
-        backdrop: Option<Backdrop>,
+        setting: Setting,
         figures: Vec<Figure>,
     },
     /// Given frames: what is named is in them, nobody knows where.
@@ -122,11 +122,12 @@ impl Stage {
     /// The plate of the latent frames from `first` on, along this part of the path.
     fn plate(&self, first: usize, path: &[FrameLayout]) -> Plate {
         match &self.shown {
-            Shown::Named { backdrop, figures } => {
+            Shown::Named { setting, figures } => {
                 let figures: Vec<&Figure> = figures.iter().collect();
                 let props = Props {
-                    backdrop: backdrop.as_ref(),
+                    backdrop: setting.backdrop.as_ref(),
                     figures: &figures,
+                    light: setting.light,
                 };
                 Plate::draw(self.size, props, path)
             }

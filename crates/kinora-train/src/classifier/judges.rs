@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 
 use burn::tensor::{Device, Tensor};
-use kinora_models::layers::Linear;
 use kinora_models::mini::config::AutoencoderConfig;
 use kinora_models::weights::{self, Storage, floats};
+use serde::{Deserialize, Serialize};
 
-use super::code::linear_of;
 use super::network::{JudgesConfig, Network};
+use super::sight::{PatchSize, Sight, linear_of};
 use crate::Error;
 
+/// Pixels across a patch, at most.
+const MAX_PATCH: usize = 64;
 /// Guesses at the subject that are kept.
 const TOP: usize = 5;
 
@@ -18,13 +20,21 @@ const TOP: usize = 5;
 /// from, so that they judge any model's pixels alike.
 #[derive(Debug, Clone)]
 pub struct Judges {
-    pub(super) code: Linear,
+    pub(super) sight: Sight,
     pub(super) network: Network,
     pub(super) sizes: JudgesConfig,
 }
 
-/// The one entry of the file's metadata.
+/// The one entry of the file's metadata: a [`Header`].
 const METADATA: &str = "kinora-judges";
+
+/// What the tensors of a file do not tell.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    network: JudgesConfig,
+    patch: PatchSize,
+}
 
 /// What the judges see in each clip of a batch.
 #[derive(Debug, Clone)]
@@ -58,11 +68,14 @@ impl Judges {
     pub fn from_bytes(bytes: &[u8], device: &Device) -> Result<Self, Error> {
         let format = |reason: String| Error::Model(kinora_models::Error::Format(reason));
         let (tensors, metadata) = weights::from_bytes(bytes)?;
-        let sizes: JudgesConfig = metadata
+        let Header {
+            network: sizes,
+            patch,
+        } = metadata
             .get(METADATA)
             .ok_or_else(|| format(format!("it has no '{METADATA}' entry: it holds no judges")))
-            .and_then(|sizes| {
-                serde_json::from_str(sizes)
+            .and_then(|header| {
+                serde_json::from_str(header)
                     .map_err(|error| format(format!("entry '{METADATA}': {error}")))
             })?;
         if sizes.heads == 0 || !sizes.width.is_multiple_of(sizes.heads) || sizes.latent_frames == 0
@@ -71,10 +84,16 @@ impl Judges {
         }
         let code = linear_of(&tensors, "code", device)?;
         let subjects = linear_of(&tensors, "model.subject", device)?.weight.dims()[1];
-        let fresh = Network::new(sizes, code.weight.dims()[1], subjects, device);
+        let [values, channels] = code.weight.dims();
+        if patch.frames == 0 || !(1..=MAX_PATCH).contains(&patch.side) || patch.values() != values {
+            return Err(format(format!(
+                "its linear code reads {values} values, a patch is {patch:?}"
+            )));
+        }
+        let fresh = Network::new(sizes, channels, subjects, device);
         Ok(Self {
             network: weights::assign(fresh, "model", &tensors)?,
-            code,
+            sight: Sight { code, patch },
             sizes,
         })
     }
@@ -85,11 +104,15 @@ impl Judges {
     ///
     /// [`kinora_models::Error::Format`] where it cannot be serialised.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
-        let mut tensors = weights::collect(&self.code, "code");
+        let mut tensors = weights::collect(&self.sight.code, "code");
         tensors.extend(weights::collect(&self.network, "model"));
-        let sizes = serde_json::to_string(&self.sizes)
+        let header = Header {
+            network: self.sizes,
+            patch: self.sight.patch,
+        };
+        let header = serde_json::to_string(&header)
             .map_err(|error| kinora_models::Error::Format(error.to_string()))?;
-        let metadata = HashMap::from([(METADATA.to_owned(), sizes)]);
+        let metadata = HashMap::from([(METADATA.to_owned(), header)]);
         Ok(weights::to_bytes(&tensors, metadata, |_| Storage::Bf16)?)
     }
 
@@ -111,10 +134,10 @@ impl Judges {
                 got: subjects,
             });
         }
-        let [required, channels] = self.code.weight.dims();
-        if config.patch_values() == required {
+        if PatchSize::of(config) == self.sight.patch {
             return Ok(());
         }
+        let [required, channels] = self.sight.code.weight.dims();
         Err(Error::Model(kinora_models::Error::TensorShape {
             name: "the judges' linear code".into(),
             got: vec![config.patch_values(), channels],
@@ -129,7 +152,7 @@ impl Judges {
     /// - `patches`: `[batch, latent_frames, height, width, patch_values]`, pixels in −1 to 1 grouped
     ///   by patch; [`latent_frames`](Self::latent_frames) of them, or one for a picture
     pub fn predict(&self, patches: Tensor<5>) -> Predictions {
-        let verdict = self.network.forward(self.code.forward(patches));
+        let verdict = self.network.forward(self.sight.look(patches));
         let best = |scores| -> Vec<usize> {
             ranked(scores, 1)
                 .into_iter()

@@ -1,4 +1,4 @@
-//! The judges' network: a plain transformer over latent tokens, one head for each fact.
+//! The judges' network: a plain transformer over the tokens of a clip, one head for each fact.
 
 use burn::module::Module;
 use burn::tensor::activation::softmax;
@@ -7,6 +7,9 @@ use kinora_data::{Background, Camera, Motion, Style, TimeOfDay, Weather};
 use kinora_kernels::Rotary;
 use kinora_models::layers::{LayerNorm, Linear, Mlp, SelfAttention, fourier_features, rotary_3d};
 use serde::{Deserialize, Serialize};
+
+use super::movement;
+use super::sight::Seen;
 
 const ROTARY_THETA: f32 = 100.0;
 const POSITION_OCTAVES: usize = 4;
@@ -78,10 +81,11 @@ impl Block {
     }
 }
 
-/// Latents in, scores out.
+/// What is seen in, scores out.
 #[derive(Module, Debug)]
 pub(super) struct Network {
     embed: Linear,
+    embed_movement: Linear,
     embed_position: Linear,
     blocks: Vec<Block>,
     norm: LayerNorm,
@@ -113,6 +117,7 @@ impl Network {
         let head = |channels, classes| Linear::new(channels, classes, 0.1, device);
         Self {
             embed: Linear::new(latent_channels, width, 1.0, device),
+            embed_movement: Linear::new(movement::FEATURES, width, 1.0, device),
             embed_position: Linear::new(3 * 2 * POSITION_OCTAVES, width, 0.5, device),
             blocks: (0..sizes.depth)
                 .map(|_| Block::new(sizes, device))
@@ -141,20 +146,21 @@ impl Network {
     pub(super) fn products_per_token(&self) -> usize {
         let [channels, width] = self.embed.weight.dims();
         let block = (4 + 2 * MLP_RATIO) * width * width;
-        channels * width + self.blocks.len() * block
+        (channels + movement::FEATURES) * width + self.blocks.len() * block
     }
 
-    /// # Shapes
-    ///
-    /// `[batch, frames, height, width, latent_channels]` → scores of each clip
-    pub(super) fn forward(&self, latents: Tensor<5>) -> Verdict {
+    /// Scores of each clip.
+    pub(super) fn forward(&self, Seen { latents, movement }: Seen) -> Verdict {
         let device = latents.device();
         let [batch, frames, height, width, channels] = latents.dims();
         let grid = [frames, height, width];
         let tokens = frames * height * width;
         let position = self.embed_position.forward(positions(grid, &device));
         let latents = latents.reshape([batch, tokens, channels]);
-        let mut x = self.embed.forward(latents) + position.unsqueeze();
+        let movement = movement.reshape([batch, tokens, movement::FEATURES]);
+        let mut x = self.embed.forward(latents)
+            + self.embed_movement.forward(movement)
+            + position.unsqueeze();
         let width = x.dims()[2];
 
         let rotary = rotary_3d(grid, width / self.heads, ROTARY_THETA, &device);

@@ -76,11 +76,11 @@ pub(crate) fn tiny_judges(folder: &Folder, steps: u32, device: &Device) -> (Judg
     let run = Run::open(&folder.0, &config.run, &config).unwrap();
     device.seed(7);
     let autoencoder = Autoencoder::new(&tiny_autoencoder(), device);
-    let code = linear_code(&autoencoder, device).unwrap();
+    let sight = Sight::of(&autoencoder, &tiny_autoencoder(), device).unwrap();
     let pack = Arc::new(Pack::sample());
     let corpus = Corpus::new(pack, Split::Train, config.run.seed, &tiny_autoencoder());
     let never = AtomicBool::new(false);
-    let judges = fit(&config, run, &corpus, code, device, &never).unwrap();
+    let judges = fit(&config, run, &corpus, sight, device, &never).unwrap();
     (judges, corpus)
 }
 
@@ -130,20 +130,20 @@ fn a_stopped_run_goes_on_where_it_was() {
     let corpus = Corpus::new(pack, Split::Train, config.run.seed, &tiny_autoencoder());
     device.seed(7);
     let autoencoder = Autoencoder::new(&tiny_autoencoder(), &device);
-    let code = linear_code(&autoencoder, &device).unwrap();
+    let sight = Sight::of(&autoencoder, &tiny_autoencoder(), &device).unwrap();
     let stop = AtomicBool::new(true);
     for _ in 0..3 {
         let run = Run::open(&folder.0, &config.run, &config).unwrap();
-        let stopped = fit(&config, run, &corpus, code.clone(), &device, &stop);
+        let stopped = fit(&config, run, &corpus, sight.clone(), &device, &stop);
         assert!(matches!(stopped, Err(Error::Stopped)));
     }
     stop.store(false, Ordering::Relaxed);
     let run = Run::open(&folder.0, &config.run, &config).unwrap();
-    let in_pieces = fit(&config, run, &corpus, code.clone(), &device, &stop).unwrap();
+    let in_pieces = fit(&config, run, &corpus, sight.clone(), &device, &stop).unwrap();
 
     let whole = Folder::new("whole");
     let run = Run::open(&whole.0, &config.run, &config).unwrap();
-    let at_once = fit(&config, run, &corpus, code, &device, &stop).unwrap();
+    let at_once = fit(&config, run, &corpus, sight, &device, &stop).unwrap();
     let weights = |judges: &Judges| weights::collect(&judges.network, "model");
     assert!(
         weights(&in_pieces) == weights(&at_once),

@@ -140,8 +140,13 @@ impl Studio {
             patch: self.autoencoder_sizes.patch,
             patch_frames: self.autoencoder_sizes.patch_frames,
         };
-        let backdrop = stage.backdrop(spec, &caption, size.frame);
-        Some(stage.plate(told, backdrop.as_ref(), size, window))
+        let setting = stage.setting(
+            spec,
+            &caption,
+            size.frame,
+            &mut ChaCha8Rng::seed_from_u64(words),
+        );
+        Some(stage.plate(told, &setting, size, window))
     }
 
     /// Frames as they come back from latents with noise.
