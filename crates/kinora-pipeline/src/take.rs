@@ -126,16 +126,21 @@ impl<'a> Placed<'a> {
 
     /// The latent frame that holds a window to how what it goes on from began, where the window does not see it anyway: the given one
     /// from which its gap is filled, else the first of all. A take that another turns into begins as that one ended, so nothing
-    /// holds it.
+    /// holds it, and neither does anything hold a window that ends what was given before at what is given after: it turns from one into
+    /// the other.
     fn anchor(&self, span: &Span) -> Option<usize> {
         if self.take.joined || !self.can_be_planned() {
             return None;
         }
         let is_known = |&index: &usize| self.kind(index) == Kind::Known;
         let before = (self.lead..span.makes.start).rev().find(is_known);
+        let joins = (span.makes.end..span.sees.end).any(|index| is_known(&index));
+        if joins && before.is_some() {
+            return None;
+        }
         let after = || (span.makes.end..self.len()).find(is_known);
         let anchor = before.or_else(after).unwrap_or(self.lead);
-        (!span.sees.contains(&anchor) && anchor != span.makes.start).then_some(anchor)
+        (!span.sees.contains(&anchor)).then_some(anchor)
     }
 
     /// Sees to it that a latent frame which is known stands among the others.

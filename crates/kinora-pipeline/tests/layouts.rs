@@ -416,17 +416,20 @@ fn windows_are_held_to_where_they_began() {
         LatentFrame::Known(latents.expand([1, 3, 1, 4, 8]))
     };
     let free = |count| std::iter::repeat_n(LatentFrame::Free, count);
-    let mut layouts: [Vec<LatentFrame>; 2] = [free(15).collect(), free(15).collect()];
+    let mut layouts: [Vec<LatentFrame>; 3] = std::array::from_fn(|_| free(15).collect());
     layouts[0][2] = known(2);
     layouts[1][14] = known(14);
+    (layouts[2][0], layouts[2][14]) = (known(0), known(14));
     let of = |layout: Vec<LatentFrame>| {
         let takes = vec![take(Timeline::new(layout), 57, BTreeMap::new())];
         run(&model, film(takes, vec![made(0, 57)])).unwrap();
         anchors(&model)
     };
-    let [middle, backwards] = layouts.map(of);
+    let [middle, backwards, between] = layouts.map(of);
     assert_eq!(middle, [None, None, Some(2), Some(2)]);
     assert_eq!(backwards, [None, Some(14), Some(14), Some(14)]);
+    // The last turns into what is given after it.
+    assert_eq!(between, [None, Some(0), Some(0), None]);
 }
 
 /// Runs until `stop` says so, with a session.

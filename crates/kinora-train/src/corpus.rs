@@ -37,7 +37,7 @@ pub struct Shape {
     pub latent_frames: usize,
     /// Whether clips may begin in the middle of a scene.
     pub anywhere: bool,
-    /// Whether a latent frame from elsewhere in its scene lies before each clip, which then begins in the middle.
+    /// Whether a latent frame from elsewhere in its scene lies before each clip, which then mostly begins in the middle.
     pub anchored: bool,
 }
 
@@ -183,7 +183,10 @@ impl Corpus {
         for _ in 0..shape.batch {
             let (mut spec, caption) = self.told_scene(&mut rng);
             spec.aspect = aspect;
-            let first = if shape.anchored || shape.anywhere && rng.random_bool(0.6) {
+            let first = if shape.anchored {
+                // A clip that is made backwards begins beside an anchor that lies behind.
+                rng.random_range(0..=LATEST_WINDOW)
+            } else if shape.anywhere && rng.random_bool(0.6) {
                 rng.random_range(1..=LATEST_WINDOW)
             } else {
                 0
@@ -393,12 +396,13 @@ pub(crate) fn ahead<B: Send + 'static>(
     receiver
 }
 
-/// A latent frame for a window to be held to: mostly the scene's first, else another before the window, sometimes one behind it.
+/// A latent frame for a window to be held to: mostly the scene's first, else another before the window, sometimes one behind it, as
+/// for windows that begin their scene.
 fn draw_anchor(rng: &mut ChaCha8Rng, window: Window) -> usize {
     let chance: f32 = rng.random();
-    if chance < 0.6 {
+    if window.first > 0 && chance < 0.6 {
         0
-    } else if chance < 0.85 {
+    } else if window.first > 0 && chance < 0.85 {
         rng.random_range(0..window.first)
     } else {
         window.first + window.latent_frames + rng.random_range(0..LATEST_WINDOW)

@@ -1,4 +1,4 @@
-//! The lexicon: what the subjects are called, and a picture of each.
+//! The lexicon: what the subjects are called, and how they look.
 //!
 //! A word in a prompt must not call for a subject that nobody meant: "at night" names no star, though the
 //! star is tagged with it. So a phrase names a subject if it is its name or a tag of it alone, and if the

@@ -324,7 +324,17 @@ impl Example {
         for clip in 0..clips {
             let staging = (batch.staging.as_ref()).expect("the corpus was made with staging");
             let known = staging.known[clip].as_deref();
-            let window = (frames - anchors, batch.first_latent_frames[clip] > 0);
+            let first = batch.first_latent_frames[clip];
+            let behind = batch
+                .anchors
+                .get(clip)
+                .is_some_and(|&anchor| anchor > first);
+            let goes_on = match (first, behind) {
+                (_, true) => GoesOn::Backwards,
+                (0, _) => GoesOn::No,
+                _ => GoesOn::Forwards,
+            };
+            let window = (frames - anchors, goes_on);
             let near_share = match frames {
                 1 => config.near_noise_share,
                 _ => config.near_noise_share * WINDOWS_NEAR_NOISE,
@@ -332,17 +342,19 @@ impl Example {
             let is_near = rng.random::<f32>() < near_share;
             let spread = if is_near { NEAR_NOISE } else { config.shift };
             let drawn = draw_sigmas(&mut rng, window, known, spread);
-            // What is given is its own plate, and in its own light.
+            // What is given is its own plate, in its own light.
             let has_own_light = anchors > 0 && known.is_none();
             if has_own_light && let Some(light) = Drift::draw_light(&mut rng) {
                 batch.drift(clip, &light, |_| true);
             }
-            if anchors > 0
-                && let Some(drift) = Drift::draw(&mut rng)
-            {
-                let is_known =
-                    |frame: usize| frame >= anchors && drawn[frame - anchors] <= KNOWN_NOISE;
-                batch.drift(clip, &drift, is_known);
+            // What was sampled drifts; what was given, and that a sampled window meets at its other end, does not.
+            if has_own_light && let Some(drift) = Drift::draw(&mut rng) {
+                let is_known = |frame: usize| drawn[frame] <= KNOWN_NOISE;
+                let joins = is_known(0) && is_known(drawn.len() - 1);
+                let drifting = drawn.len() - usize::from(joins);
+                batch.drift(clip, &drift, |frame| {
+                    (anchors..anchors + drifting).contains(&frame) && is_known(frame - anchors)
+                });
             }
             sigmas.extend(std::iter::repeat_n(0.0, anchors).chain(drawn));
         }
@@ -402,12 +414,12 @@ impl Example {
 /// the window before left it.
 const KNOWN_NOISE: f32 = 0.1;
 
-/// Noise levels of the frames of a window, which begins its scene or continues it. Mostly one level for all, the first
+/// Noise levels of the frames of a window. Mostly one level for all, the first
 /// frame often known; sometimes each frame has its own (Diffusion Forcing). `known` says which are known where that is
 /// settled.
 fn draw_sigmas(
     rng: &mut ChaCha8Rng,
-    (frames, continues): (usize, bool),
+    (frames, goes_on): (usize, GoesOn),
     known: Option<&[bool]>,
     alpha: f32,
 ) -> Vec<f32> {
@@ -422,7 +434,7 @@ fn draw_sigmas(
     let known = match known {
         Some(known) => known.to_vec(),
         None if rng.random_bool(0.2) => return own,
-        None => draw_known(rng, frames, continues),
+        None => draw_known(rng, frames, goes_on),
     };
     let mut sigmas = vec![shared; frames];
     for (sigma, is_known) in sigmas.iter_mut().zip(known) {
@@ -438,9 +450,19 @@ fn draw_sigmas(
     sigmas
 }
 
+/// What a window goes on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum GoesOn {
+    /// It begins its scene.
+    No,
+    Forwards,
+    /// From what lies behind it, as when a clip is made towards its beginning.
+    Backwards,
+}
+
 /// Which frames of a window are known: mostly its first or none, as when a clip goes on; sometimes its last, both, or
 /// any, as when frames before, between or around given ones are to be made.
-fn draw_known(rng: &mut ChaCha8Rng, frames: usize, continues: bool) -> Vec<bool> {
+fn draw_known(rng: &mut ChaCha8Rng, frames: usize, goes_on: GoesOn) -> Vec<bool> {
     let mut known = vec![false; frames];
     let chance: f32 = rng.random();
     if chance < 0.12 {
@@ -451,7 +473,12 @@ fn draw_known(rng: &mut ChaCha8Rng, frames: usize, continues: bool) -> Vec<bool>
         // Something is left to be made.
         known[rng.random_range(0..frames)] = false;
     } else {
-        known[0] = rng.random_bool(if continues { 0.7 } else { 0.3 });
+        let (at, share) = match goes_on {
+            GoesOn::No => (0, 0.3),
+            GoesOn::Forwards => (0, 0.7),
+            GoesOn::Backwards => (frames - 1, 0.7),
+        };
+        known[at] = rng.random_bool(share);
     }
     known
 }
@@ -466,7 +493,8 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut seen = std::collections::HashSet::new();
         for draw in 0..2000 {
-            let known = draw_known(&mut rng, 5, draw % 2 == 0);
+            let goes_on = [GoesOn::No, GoesOn::Forwards, GoesOn::Backwards][draw % 3];
+            let known = draw_known(&mut rng, 5, goes_on);
             assert!(known.contains(&false));
             seen.insert(known);
         }

@@ -191,7 +191,11 @@ fn read_lexicon(
         let reason = format!("an animation of {} frames at {}", wrong.frames, wrong.fps);
         return Err(Error::Format(reason));
     }
-    if lengths.is_empty() {
+    if file.bytes(PALETTES_TENSOR).is_none() {
+        if animations().any(|animation| animation.frames != 1) {
+            let reason = "its lexicon has animations and no pictures of them";
+            return Err(Error::Format(reason.into()));
+        }
         let required = vec![entries.len(), PICTURE_SIZE, PICTURE_SIZE, 4];
         let pictures = Pictures::plain(read_bytes(file, STILLS_TENSOR, required)?);
         return Ok(Lexicon::new(entries, pictures));

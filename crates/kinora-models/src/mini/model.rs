@@ -286,7 +286,12 @@ impl Mini {
             let mut frames: Vec<usize> = (told..told + window.timesteps.len()).collect();
             let mut seen = window.latents.clone();
             if let Some(anchor) = window.anchor {
-                frames.insert(0, anchor.latent_frame.min(LATEST_WINDOW));
+                // However late both are, what lies before is told to be before.
+                let latest = match anchor.latent_frame < window.first_latent_frame {
+                    true => told.saturating_sub(1),
+                    false => LATEST_WINDOW,
+                };
+                frames.insert(0, anchor.latent_frame.min(latest));
                 timesteps.push(0.0);
                 seen = Tensor::cat(vec![anchor.latents.clone(), seen], 2);
             }

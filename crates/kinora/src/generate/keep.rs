@@ -147,10 +147,14 @@ pub(crate) fn progress(windows: usize, steps: usize) -> Option<String> {
     }
 }
 
+/// Raised whenever the same model makes other latents of the same request, so that no session goes on with what an older program began.
+const SAMPLING: u32 = 1;
+
 /// Hash of all that decides the latents of a clip but its seed.
 fn family(request: &Request, plan: &Plan, about: &Description, task: &Value) -> String {
     let decides = json!({
         "version": env!("CARGO_PKG_VERSION"),
+        "sampling": SAMPLING,
         "task": task,
         "prompt": request.prompt,
         "enhances": request.enhancer == Enhancer::Model,
