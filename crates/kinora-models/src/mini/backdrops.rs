@@ -182,9 +182,8 @@ impl Backdrops {
         seed: u64,
     ) -> Result<Setting, Error> {
         let light = light.unwrap_or(0);
-        let looks = self.sizes.iter().zip(&self.looks);
-        let looks = looks.filter(|(known, _)| **known == size).map(|it| it.1);
-        let looks = looks.last();
+        let kind = self.sizes.iter().position(|known| *known == size);
+        let looks = kind.map(|kind| &self.looks[kind]);
         let each = looks.map_or(0, Looks::len) / self.places.len().max(1);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(LOOK_STREAM);
