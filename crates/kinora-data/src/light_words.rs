@@ -66,11 +66,11 @@ impl TimeOfDay {
 }
 
 impl Weather {
-    /// Words of which each means this weather, in English and Chinese, also such as no caption says. Snow that lies on the ground is a
-    /// place and no weather.
+    /// Words of which each means this weather, in English and Chinese, also such as no caption says; none for what leaves the light as
+    /// it is. Snow that lies on the ground is a place and no weather.
     pub fn words(self) -> &'static [&'static str] {
         match self {
-            Self::Clear => &[],
+            Self::Clear | Self::Leaves => &[],
             Self::Rain => &[
                 "rain",
                 "rainy",
@@ -97,15 +97,6 @@ impl Weather {
                 "雪花飘落",
             ],
             Self::Fog => &["fog", "foggy", "mist", "misty", "大雾", "雾中", "雾"],
-            Self::Leaves => &[
-                "leaves fall",
-                "falling leaves",
-                "leaves are falling",
-                "leaves in the wind",
-                "leaves blow",
-                "落叶",
-                "树叶飘落",
-            ],
         }
     }
 }

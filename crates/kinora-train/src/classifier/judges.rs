@@ -11,8 +11,6 @@ use super::network::{JudgesConfig, Network};
 use super::sight::{PatchSize, Sight, linear_of};
 use crate::Error;
 
-/// Pixels across a patch, at most.
-const MAX_PATCH: usize = 64;
 /// Guesses at the subject that are kept.
 const TOP: usize = 5;
 
@@ -85,7 +83,7 @@ impl Judges {
         let code = linear_of(&tensors, "code", device)?;
         let subjects = linear_of(&tensors, "model.subject", device)?.weight.dims()[1];
         let [values, channels] = code.weight.dims();
-        if patch.frames == 0 || !(1..=MAX_PATCH).contains(&patch.side) || patch.values() != values {
+        if !patch.is_possible() || patch.values() != values {
             return Err(format(format!(
                 "its linear code reads {values} values, a patch is {patch:?}"
             )));

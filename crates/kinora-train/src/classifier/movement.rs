@@ -9,7 +9,7 @@ use kinora_models::weights::floats;
 use super::sight::PatchSize;
 
 /// Blocks across and down a patch.
-const BLOCKS: usize = 2;
+pub(super) const BLOCKS: usize = 2;
 /// What is told of each block: movement across and down, how well it was found, how it differs from what was there before, and how
 /// much there is to see.
 const TOLD: usize = 5;

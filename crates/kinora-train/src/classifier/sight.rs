@@ -8,8 +8,11 @@ use kinora_models::mini::config::AutoencoderConfig;
 use kinora_models::weights::{self, TensorMap};
 use serde::{Deserialize, Serialize};
 
-use super::movement::movement;
+use super::movement::{BLOCKS, movement};
 use crate::Error;
+
+/// Most frames of a patch, and most pixels across.
+const LARGEST: usize = 64;
 
 /// What a patch holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +29,13 @@ impl PatchSize {
             frames: config.patch_frames,
             side: config.patch,
         }
+    }
+
+    /// Whether movement can be looked for in such patches: a file may say anything.
+    pub(super) fn is_possible(self) -> bool {
+        (1..=LARGEST).contains(&self.frames)
+            && (BLOCKS..=LARGEST).contains(&self.side)
+            && self.side.is_multiple_of(BLOCKS)
     }
 
     pub(super) fn values(self) -> usize {
