@@ -1,4 +1,4 @@
-"""Writes crates/kinora-models/tests/data/wan/formats: GGUF blocks of every type with what they mean, and the names that
+"""Writes crates/kinora-models/tests/data/wan/formats: GGUF blocks of every type with what they mean, files of torch.save, and the names that
 Wan's own files and llama.cpp give to the tensors of the golden checkpoints."""
 
 import json
@@ -7,9 +7,11 @@ import re
 
 import gguf
 import numpy as np
+import torch
 from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers, convert_wan_vae_to_diffusers
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from safetensors.torch import load_file
 
 ROOT = pathlib.Path(__file__).parents[2] / "crates/kinora-models/tests/data/wan"
 
@@ -57,6 +59,31 @@ def blocks(folder):
     writer.write_tensors_to_file()
     writer.close()
     save_file(expected, folder / "blocks.safetensors")
+
+
+def saved(folder):
+    """Files of torch.save: tensors of every kind, and the text encoder as Wan's own folder has it."""
+    generator = torch.Generator().manual_seed(2)
+    plain = torch.randn(6, 4, generator=generator)
+    tensors = {
+        "f32": plain,
+        "rows": plain[2:4],
+        "turned": plain.t(),
+        "every_second": plain[::2, 1::2],
+        "repeated": torch.arange(3.0).expand(1, 3),
+        "bf16": plain.bfloat16(),
+        "f16": plain.half(),
+        "i8": torch.arange(-3, 3, dtype=torch.int8),
+        "parameter": torch.nn.Parameter(plain[0].clone()),
+        "scalar": torch.tensor(2.5),
+        "empty": torch.zeros(0, 3),
+    }
+    expected = {name: tensor.detach().float().contiguous().numpy() for name, tensor in tensors.items()}
+    save_file(expected, folder / "saved.safetensors")
+    counted = dict(tensors, steps=torch.tensor([7]))
+    torch.save({"state_dict": counted, "epoch": 3, "rate": 0.5, "names": ["a"], "done": True}, folder / "saved.pth")
+    weights = load_file(ROOT / "umt5/model.safetensors")
+    torch.save({replace(TEXT, name): tensor for name, tensor in weights.items()}, folder / "umt5.pth")
 
 
 TRANSFORMER = [
@@ -179,5 +206,6 @@ if __name__ == "__main__":
     folder = ROOT / "formats"
     folder.mkdir(exist_ok=True)
     blocks(folder)
+    saved(folder)
     lines = (f'"{name}": {json.dumps(style, sort_keys=True)}' for name, style in styles().items())
     (folder / "names.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")

@@ -138,7 +138,12 @@ def write(root):
         scheduler=unipc(5.0), transformer_2=second, boundary_ratio=0.875, **parts(45, 4, words, old)
     )
     save(pipeline, root / "wan-a14b")
-    save_file({"guided": clip(pipeline, (16, 32), 5, 4.0)}, root / "wan-a14b/clips.case")
+    cases = {
+        "guided": clip(pipeline, (16, 32), 5, 4.0),
+        "guided.twice": clip(pipeline, (16, 32), 5, 4.0, guidance_scale_2=2.0),
+        "guided.first": clip(pipeline, (16, 32), 5, 4.0, guidance_scale_2=1.0),
+    }
+    save_file(cases, root / "wan-a14b/clips.case")
 
     components = parts(55, 5, words, new)
     pipeline = WanPipeline(scheduler=unipc(5.0), expand_timesteps=True, **components)

@@ -3,6 +3,7 @@
 //! [`pack()`] makes the file, [`Pack`] opens it, [`SceneSpec`] says what happens in a scene, [`Renderer`] shows it and
 //! [`captions()`] says it in words.
 
+mod air;
 mod backdrop;
 mod background;
 mod camera;
@@ -31,6 +32,7 @@ mod style;
 mod vocabulary;
 mod weather;
 
+pub use air::air_loop;
 pub use backdrop::{BackdropSize, backdrop};
 pub use camera::{Camera, View};
 pub use caption::{

@@ -66,11 +66,21 @@ impl TimeOfDay {
 }
 
 impl Weather {
-    /// Words of which each means this weather, in English and Chinese, also such as no caption says; none for what leaves the light as
-    /// it is. Snow that lies on the ground is a place and no weather.
+    /// Words of which each means this weather, in English and Chinese, also such as no caption says. Snow that lies on the ground is a place and no weather.
     pub fn words(self) -> &'static [&'static str] {
         match self {
-            Self::Clear | Self::Leaves => &[],
+            Self::Clear => &[],
+            Self::Leaves => &[
+                "leaves fall",
+                "leaves falling",
+                "leaves are falling",
+                "falling leaves",
+                "leaves in the wind",
+                "leaves blow",
+                "autumn leaves",
+                "落叶",
+                "树叶飘落",
+            ],
             Self::Rain => &[
                 "rain",
                 "rainy",

@@ -167,7 +167,7 @@ impl<'a> Renderer<'a> {
         Ok(views.into_iter().map(|(view, _)| view).collect())
     }
 
-    fn check(&self, spec: &SceneSpec, options: RenderOptions) -> Result<()> {
+    pub(crate) fn check(&self, spec: &SceneSpec, options: RenderOptions) -> Result<()> {
         check("width", options.width, 16, 4096)?;
         check("height", options.height, 16, 4096)?;
         check("frames", options.frames, 1, 1 << 20)?;
@@ -181,7 +181,7 @@ impl<'a> Renderer<'a> {
 }
 
 /// What the camera sees in each frame, and when.
-fn views(spec: &SceneSpec, layout: &Layout, options: RenderOptions) -> Vec<(View, f32)> {
+pub(crate) fn views(spec: &SceneSpec, layout: &Layout, options: RenderOptions) -> Vec<(View, f32)> {
     let focus = (layout.width / 2.0, layout.foot - 0.45 * layout.size);
     (0..options.frames)
         .map(|index| {

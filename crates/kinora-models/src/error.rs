@@ -56,12 +56,12 @@ pub enum Error {
         /// Names of files.
         looked_for: String,
     },
-    /// A file of PyTorch, which is a program that its reader runs.
+    /// A file of PyTorch before 1.6, in which numbers stand among the pickles.
     #[error(
-        "{path} is a file of PyTorch, which could run anything when it is read; take the same weights as safetensors: \
-         the '-Diffusers' folder of the model, or ComfyUI's repackaged file"
+        "{path} is in the format that PyTorch had before 1.6; save it again (torch.save(torch.load(FILE), NEW)), or take the \
+         same weights as safetensors: the '-Diffusers' folder of the model, or ComfyUI's repackaged file"
     )]
-    PyTorch {
+    OldPyTorch {
         /// The file.
         path: PathBuf,
     },

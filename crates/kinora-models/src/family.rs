@@ -1,7 +1,7 @@
 //! The seam between the pipeline and a model family.
 
 use burn::tensor::Tensor;
-use kinora_sampling::Sampler;
+use kinora_sampling::{GuidanceBelow, Sampler};
 
 use crate::Error;
 use crate::upscaler::Source;
@@ -114,6 +114,8 @@ pub struct Defaults {
     pub steps: usize,
     /// Strength of classifier-free guidance.
     pub guidance: f32,
+    /// Its strength where little noise is left, of models that have another network there.
+    pub guidance_below: Option<GuidanceBelow>,
     /// Noise level below which nothing guides any more.
     pub guidance_above: f32,
     /// Shift of the noise levels.

@@ -2,6 +2,7 @@
 
 use burn::tensor::Device;
 use kinora_models::VideoModel;
+use kinora_models::mini::air::Weathers;
 use kinora_models::mini::backdrops::{Backdrops, NamedLight, NamedPlace};
 use kinora_models::mini::config::{
     AutoencoderConfig, DirectorConfig, TextConfig, TransformerConfig,
@@ -75,6 +76,7 @@ fn model(max_tokens: usize) -> Mini {
     let pictures = vec![0; entries.len() * PICTURE_VALUES];
     let parts = MiniParts {
         backdrops: Backdrops::new(places, vec![day], Vec::new(), Vec::new()).unwrap(),
+        weathers: Weathers::default(),
         networks: MiniNetworks::new(&config, &device),
         config,
         tokenizer,

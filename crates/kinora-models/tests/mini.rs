@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Distribution, Tensor, TensorData, Tolerance};
 use kinora_kernels::{Activation, Precision};
 use kinora_models::layers::Linear;
+use kinora_models::mini::air::{NamedWeather, Weathers};
 use kinora_models::mini::autoencoder::{Autoencoder, DecodeState};
 use kinora_models::mini::backdrops::{Backdrops, NamedLight, NamedPlace};
 use kinora_models::mini::config::{
@@ -263,6 +264,7 @@ fn model_showing(then: u8, device: &Device) -> Mini {
     let networks = MiniNetworks::new(&config, device);
     let parts = MiniParts {
         backdrops: backdrops(&config.sizes),
+        weathers: weathers(),
         config,
         networks,
         tokenizer: tokenizer(),
@@ -272,6 +274,20 @@ fn model_showing(then: u8, device: &Device) -> Mini {
 }
 
 /// A dark beach and a bright sea.
+/// Half of a frame is white rain.
+fn weathers() -> Weathers {
+    let size = [64, 64];
+    let named = NamedWeather {
+        name: "rain".into(),
+        phrases: vec!["rain".into(), "雨".into()],
+        reaches: vec![true; 2],
+        shine: 0.5,
+    };
+    let frame = [255_u8, 255, 255, 255, 0, 0, 0, 0].repeat(size[0] * size[1] / 2);
+    let loops = Looks::new(&[Weathers::planes(&[frame.clone(), frame])]);
+    Weathers::new(vec![named], size, 2, loops).unwrap()
+}
+
 fn backdrops(sizes: &[[usize; 2]]) -> Backdrops {
     let place = |name: &str| NamedPlace {
         name: name.into(),
@@ -332,6 +348,9 @@ fn weight_file_round_trips() {
     assert_eq!(loaded.lexicon().pictures(), model.lexicon().pictures());
     assert_eq!(loaded.backdrops().looks(), model.backdrops().looks());
     assert_eq!(loaded.backdrops().lights(), model.backdrops().lights());
+    assert_eq!(loaded.weathers().named(), model.weathers().named());
+    assert_eq!(loaded.weathers().loops(), model.weathers().loops());
+    assert_eq!(loaded.weathers().shape(), model.weathers().shape());
     let latents = random([1, 8, 2, 3, 4], &device);
     close(
         velocity(&loaded, latents.clone()),

@@ -265,8 +265,7 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
     /// The prompt and what to keep away from, encoded; the latter only where there is guidance.
     fn texts(&self, placed: &mut Placed<'_>) -> Result<Texts<M::Text>, Error> {
         let take = &placed.take;
-        let is_guided = take.sampling.guidance != 1.0;
-        let negative = is_guided.then_some(take.negative);
+        let negative = take.sampling.is_guided().then_some(take.negative);
         let (mut positive, mut negative) = self.model.encode_texts(take.prompt, negative)?;
         if placed.can_be_planned() {
             let given = placed.given()?;

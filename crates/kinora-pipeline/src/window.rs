@@ -3,8 +3,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use kinora_models::{Anchor, VideoModel, Window};
 use kinora_sampling::{
-    Apg, Drift, GuidanceKind, History, Levels, Sampler, Solver, ZERO_INIT_STEPS, apg, cfg_zero,
-    guide, serves_again, shift,
+    Apg, Drift, GuidanceBelow, GuidanceKind, History, Levels, Sampler, Solver, ZERO_INIT_STEPS,
+    apg, cfg_zero, guide, serves_again, shift,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -23,6 +23,8 @@ pub struct Sampling {
     pub steps: usize,
     /// Strength of guidance; 1 is none.
     pub guidance: f32,
+    /// Its strength where little noise is left, if it is another there.
+    pub guidance_below: Option<GuidanceBelow>,
     /// How it guides.
     pub guidance_kind: GuidanceKind,
     /// Noise level below which nothing guides any more and the prompt alone is asked for (Kynkäänniemi et al., 2024): what words
@@ -36,6 +38,23 @@ pub struct Sampling {
 }
 
 impl Sampling {
+    /// Whether anything guides at any noise level.
+    pub(crate) fn is_guided(&self) -> bool {
+        self.guidance != 1.0
+            || self
+                .guidance_below
+                .is_some_and(|below| below.guidance != 1.0)
+    }
+
+    /// The strength of guidance for a window of which the noisiest frame has this level; `None` where nothing guides.
+    fn guidance_at(&self, noisiest: f32) -> Option<f32> {
+        let guidance = match self.guidance_below {
+            Some(below) if noisiest < below.level => below.guidance,
+            _ => self.guidance,
+        };
+        (noisiest > self.guidance_above && guidance != 1.0).then_some(guidance)
+    }
+
     /// Noise levels from `strength` down to 0. Euler spends as many of its steps as the strength is a part of all noise (as in
     /// SDEdit, Meng et al., 2022), at least one; the others visit those of their own levels that are below it.
     pub(crate) fn levels(&self, strength: f32) -> Levels {
@@ -421,9 +440,8 @@ impl Denoising {
             };
             // Guidance leads away from what neither words nor source ask for.
             let mut asked = vec![with(request.positive, self.source.as_ref())];
-            let strongest = timesteps.iter().copied().fold(0.0, f32::max);
-            let negative =
-                (request.negative).filter(|_| strongest > request.sampling.guidance_above);
+            let guidance = request.sampling.guidance_at(noisiest(timesteps));
+            let negative = (request.negative).filter(|_| guidance.is_some());
             asked.extend(negative.map(|negative| with(negative, None)));
             Ok(model.velocities(asked)?)
         };
@@ -464,7 +482,9 @@ impl Denoising {
             (Some(positive), None) => return positive,
             (None, _) => unreachable!("the network is asked for the prompt's velocity"),
         };
-        let scale = sampling.guidance;
+        let Some(scale) = sampling.guidance_at(noisiest(timesteps)) else {
+            return positive;
+        };
         match sampling.guidance_kind {
             GuidanceKind::Cfg => guide(positive, negative, scale),
             GuidanceKind::CfgZero => cfg_zero(positive, negative, scale),
@@ -483,6 +503,10 @@ impl Denoising {
     }
 }
 
+fn noisiest(timesteps: &[f32]) -> f32 {
+    timesteps.iter().copied().fold(0.0, f32::max)
+}
+
 /// Below it a frame is clean, and its velocity moves nothing.
 const LEAST_SIGMA: f32 = 1e-4;
 
@@ -497,6 +521,7 @@ mod tests {
             seed: 0,
             steps: 10,
             guidance: 1.0,
+            guidance_below: None,
             guidance_kind: GuidanceKind::Cfg,
             guidance_above: 0.0,
             step_cache: None,

@@ -33,6 +33,7 @@ fn sampling() -> Sampling {
         seed: 7,
         steps: 6,
         guidance: 1.0,
+        guidance_below: None,
         guidance_kind: GuidanceKind::Cfg,
         guidance_above: 0.0,
         step_cache: None,

@@ -16,7 +16,7 @@ use kinora_pipeline::{
     Beside, Error, Film, Finish, Fit, Generation, LatentFrame, Piece, Progress, Rates, Reel,
     Sampling, Session, Shown, Take, Timeline, generate, latent_frames, tensor_from_frames,
 };
-use kinora_sampling::{GuidanceKind, Sampler, serves_again};
+use kinora_sampling::{GuidanceBelow, GuidanceKind, Sampler, serves_again};
 
 const PROMPT: &str = "A red fox runs through the snow — “slowly”, 一只狐狸";
 const NEGATIVE: &str = "blurry, 静态";
@@ -55,6 +55,7 @@ fn request(size: [usize; 2], frames: usize, guidance: f32, shift: f32) -> Genera
             seed: 7,
             steps: 6,
             guidance,
+            guidance_below: None,
             guidance_kind: GuidanceKind::Cfg,
             guidance_above: 0.0,
             step_cache: None,
@@ -182,6 +183,25 @@ fn clips_from_words_are_as_upstream() {
 fn two_experts_are_as_upstream() {
     let made = make(&model("wan-a14b"), &request([32, 16], 5, 4.0, 5.0), None).unwrap();
     check(&made, &clip("wan-a14b", "guided"));
+}
+
+/// The second expert has a strength of guidance of its own, which may be none.
+#[test]
+fn experts_are_guided_each_in_its_way_as_upstream() {
+    let model = model("wan-a14b");
+    for (guidance, case) in [
+        (4.0, "guided"),
+        (2.0, "guided.twice"),
+        (1.0, "guided.first"),
+    ] {
+        let mut request = request([32, 16], 5, 4.0, 5.0);
+        let level = model.folder().boundary.unwrap();
+        request.sampling.guidance_below = Some(GuidanceBelow { level, guidance });
+        check(
+            &make(&model, &request, None).unwrap(),
+            &clip("wan-a14b", case),
+        );
+    }
 }
 
 #[test]

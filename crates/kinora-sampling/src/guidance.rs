@@ -12,6 +12,15 @@ pub const ZERO_INIT_STEPS: usize = 1;
 /// Keeps divisions by zero away, as upstream.
 const TINY: f32 = 1e-8;
 
+/// Another strength of guidance where little noise is left: models of two networks have one for each.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GuidanceBelow {
+    /// The noise level (1 = noise) below which it counts.
+    pub level: f32,
+    /// The strength; 1 is none.
+    pub guidance: f32,
+}
+
 /// Ways of guidance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum GuidanceKind {

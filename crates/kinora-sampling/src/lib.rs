@@ -12,7 +12,7 @@ mod step_cache;
 mod unipc;
 
 pub use dpm::DpmPlusPlus;
-pub use guidance::{Apg, GuidanceKind, ZERO_INIT_STEPS, apg, cfg_zero, guide};
+pub use guidance::{Apg, GuidanceBelow, GuidanceKind, ZERO_INIT_STEPS, apg, cfg_zero, guide};
 pub use sampler::{Step, euler, steps};
 pub use schedule::{Schedule, dpm_schedule, euler_schedule, shift, shifted_sigmas, unipc_schedule};
 pub use solver::{History, Levels, Sampler, Solver};

@@ -23,7 +23,7 @@ use kinora_models::mini::Mini;
 use kinora_models::weights::floats;
 use kinora_pipeline::Sampling;
 
-pub use continuity::{Drift, psnr_db, seam_jump};
+pub use continuity::{Drift, Unplanned, psnr_db, seam_jump};
 pub use distance::feature_distance;
 pub use long::LongClips;
 pub use report::{

@@ -31,6 +31,7 @@ mod staging;
 mod tokenizer;
 pub mod transformer;
 pub mod upscaler;
+mod weathers;
 
 pub use config::{
     AutoencoderRun, ClassifierRun, DirectorRun, InterpolatorRun, RunConfig, TransformerRun,

@@ -1,6 +1,7 @@
 //! What is told of a scene beside its caption: plates to the denoiser, layouts to the director.
 
 use kinora_data::{RenderOptions, Renderer, SceneSpec, View, subject_light};
+use kinora_models::mini::air::Air;
 use kinora_models::mini::backdrop::{Backdrop, ZOOM_HEIGHT};
 use kinora_models::mini::backdrops::Backdrops;
 use kinora_models::mini::layout::{self, FrameLayout, Place, Places, SLOTS};
@@ -65,6 +66,8 @@ pub(crate) struct Setting {
     backdrop: Option<Backdrop>,
     /// What the subjects' colours are multiplied by.
     light: [f32; 3],
+    /// Whether what falls or drifts is shown.
+    has_air: bool,
 }
 
 /// A scene as it is told to the denoisers.
@@ -96,7 +99,7 @@ impl StageBuilder {
 
     /// What stands around a scene's subjects: its place, if the caption names it, in its light. A light that the caption does not
     /// name is shown too, so that the denoiser takes light from the plate. Now and then it is daylight, because a prompt may say
-    /// a light in words that no plate knows.
+    /// a light in words that no plate knows; then its weather is not shown either.
     pub(crate) fn setting(
         &self,
         spec: &SceneSpec,
@@ -104,7 +107,8 @@ impl StageBuilder {
         size: [usize; 2],
         rng: &mut ChaCha8Rng,
     ) -> Setting {
-        let lit = match rng.random_bool(DAYLIGHT) {
+        let plain = rng.random_bool(DAYLIGHT);
+        let lit = match plain {
             true => places::in_daylight(spec),
             false => places::lit(spec),
         };
@@ -113,6 +117,7 @@ impl StageBuilder {
         Setting {
             backdrop: is_named.then(|| Backdrop::new(&places::picture(&lit, size), size)),
             light: subject_light(&lit),
+            has_air: !plain,
         }
     }
 
@@ -127,13 +132,28 @@ impl StageBuilder {
         let mut path = frames(told, window, size.patch_frames);
         let figures = figures(told, &mut path);
         let figures: Vec<&Figure> = figures.iter().collect();
+        let air = setting
+            .has_air
+            .then(|| air(told, setting.light, window, size.patch_frames));
+        let air = air.flatten();
         let props = Props {
             backdrop: setting.backdrop.as_ref(),
             figures: &figures,
             light: setting.light,
+            air: air.as_ref(),
         };
         Plate::draw(size, props, &path)
     }
+}
+
+/// The scene's own weather in each frame of each latent frame of a window; `None` in clear air.
+fn air(told: Told<'_>, light: [f32; 3], window: Window, patch_frames: usize) -> Option<Air> {
+    let (options, padding) = window.options(patch_frames);
+    let over = told.renderer.air(told.spec, options, light);
+    let over = over.expect("native sizes and frame counts can be rendered")?;
+    let frames = 0..window.latent_frames * patch_frames;
+    let frame = |index: usize| over[index.saturating_sub(padding)].clone();
+    Some(Air::new(frames.map(frame).collect()))
 }
 
 /// What is seen of each slot on a path, which from then on counts these pictures.
@@ -195,11 +215,12 @@ pub(crate) fn frames(told: Told<'_>, window: Window, patch_frames: usize) -> Vec
     let renderable = "native sizes and frame counts can be rendered";
     let seen = told.renderer.views(told.spec, options).expect(renderable);
     let placed = told.renderer.places(told.spec, options).expect(renderable);
-    let frame = |index: usize| {
-        let index = index.saturating_sub(padding);
+    let frame = |moment: usize| {
+        let index = moment.saturating_sub(padding);
         FrameLayout {
             places: places(&placed[index], told.slots),
             view: view(&seen[index], options),
+            moment,
         }
     };
     (0..window.latent_frames * patch_frames)

@@ -9,6 +9,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use kinora_data::{Labels, Pack, Split};
 use kinora_models::VideoModel;
+use kinora_models::mini::air::Weathers;
 use kinora_models::mini::autoencoder::Autoencoder;
 use kinora_models::mini::backdrops::Backdrops;
 use kinora_models::mini::lexicon::Lexicon;
@@ -30,7 +31,7 @@ use crate::given::Shares;
 use crate::readings::Readings;
 use crate::run::Run;
 use crate::tokenizer::tokenize_clipped;
-use crate::{Error, TransformerRun, autoencoder, growth, lexicon, places, tokenizer};
+use crate::{Error, TransformerRun, autoencoder, growth, lexicon, places, tokenizer, weathers};
 
 /// By how much the noise levels near to noise are shifted: half of them are above 0.99. A look is the same in all of a window's
 /// tokens, so together they show it through less noise than that, and only above are the words needed.
@@ -70,6 +71,7 @@ struct Fixed {
     /// Of the finished model.
     lexicon: Lexicon,
     backdrops: Backdrops,
+    weathers: Weathers,
     device: Device,
 }
 
@@ -116,6 +118,7 @@ pub fn train(
             None => tokenizer_of(&run, &pack, config.text.vocabulary)?,
         },
         backdrops: places::backdrops(&pack, &model_config.sizes),
+        weathers: weathers::weathers(&model_config.sizes),
         lexicon: match &config.lexicon {
             Some(path) => lexicon::animated_lexicon(&Pack::open(path)?),
             None => lexicon::animated_lexicon(&pack),
@@ -262,6 +265,7 @@ fn export(
         tokenizer: fixed.tokenizer.clone(),
         lexicon: fixed.lexicon.clone(),
         backdrops: fixed.backdrops.clone(),
+        weathers: fixed.weathers.clone(),
     };
     let model = Mini::new(&config.name, String::new(), parts, &fixed.device);
     let path = run.folder().join("model.safetensors");
@@ -279,6 +283,7 @@ fn export(
                 seed: index as u64,
                 steps: 16,
                 guidance: model.description().defaults.guidance,
+                guidance_below: None,
                 guidance_kind: GuidanceKind::Cfg,
                 guidance_above: model.description().defaults.guidance_above,
                 step_cache: None,

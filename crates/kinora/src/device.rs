@@ -52,7 +52,7 @@ impl DeviceChoice {
             ),
             #[cfg(feature = "vulkan")]
             Self::Vulkan => found(
-                burn::tensor::DeviceType::Vulkan,
+                burn::tensor::DeviceType::Wgpu,
                 0,
                 "GPU with Vulkan",
                 "its Vulkan driver",
@@ -88,7 +88,7 @@ pub(crate) fn compiled_in() -> Vec<(&'static str, usize)> {
     #[cfg(feature = "vulkan")]
     kinds.push((
         "vulkan",
-        Device::enumerate(burn::tensor::DeviceType::Vulkan)
+        Device::enumerate(burn::tensor::DeviceType::Wgpu)
             .into_vec()
             .len(),
     ));

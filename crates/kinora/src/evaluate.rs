@@ -48,6 +48,7 @@ pub(crate) fn run(args: &EvaluateArgs, global: &Global) -> Result<()> {
             seed: args.seed,
             steps: args.steps.unwrap_or(defaults.steps),
             guidance: args.guidance.unwrap_or(defaults.guidance),
+            guidance_below: None,
             guidance_kind: GuidanceKind::Cfg,
             guidance_above: args.guidance_above.unwrap_or(defaults.guidance_above),
             step_cache: None,

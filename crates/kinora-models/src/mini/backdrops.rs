@@ -6,6 +6,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use super::air::Air;
 use super::backdrop::{Backdrop, backdrop_size};
 use super::looks::Looks;
 use super::phrases::Phrases;
@@ -57,8 +58,12 @@ pub struct Backdrops {
 pub(super) struct Setting {
     /// `None` where there are no pictures for the clip's size.
     pub(super) backdrop: Option<Backdrop>,
+    /// The place, where there is one.
+    pub(super) place: Option<usize>,
     /// What the colours of subjects are multiplied by.
     pub(super) light: [f32; 3],
+    /// What falls or drifts before them.
+    pub(super) air: Option<Air>,
 }
 
 impl NamedLight {
@@ -196,7 +201,9 @@ impl Backdrops {
         let on_subjects = |place: usize| Some(*self.lights.get(light)?.on_subjects.get(place)?);
         let mut setting = Setting {
             backdrop: None,
+            place,
             light: place.and_then(on_subjects).unwrap_or([1.0; 3]),
+            air: None,
         };
         if let (Some(looks), Some(place)) = (looks, place)
             && each > 0

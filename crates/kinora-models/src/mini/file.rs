@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use tokenizers::Tokenizer;
 
+use super::air::{NamedWeather, Weathers};
 use super::backdrop::backdrop_size;
 use super::backdrops::{Backdrops, NamedLight, NamedPlace};
 use super::config::MiniConfig;
@@ -25,6 +26,7 @@ const STREAMS_TENSOR: &str = "lexicon.streams";
 const LEXICON_TENSORS: &str = "lexicon.";
 /// One for each size that the model makes, numbered.
 const BACKDROP_TENSORS: &str = "backdrops.";
+const WEATHERS_TENSOR: &str = "weathers";
 
 /// The one entry of the file's metadata: one, because their order in a file is not settled.
 const METADATA: &str = "kinora-mini";
@@ -45,8 +47,21 @@ struct Metadata<'a> {
     /// Bytes of the looks for each size, where they are deflated.
     #[serde(default)]
     looks: Vec<Cow<'a, [usize]>>,
+    /// None in files of before version 10.
+    #[serde(default)]
+    weathers: Option<WeathersMetadata<'a>>,
     /// As the `tokenizers` library writes it.
     tokenizer: String,
+}
+
+/// What is said of the weathers' loops.
+#[derive(Serialize, Deserialize)]
+struct WeathersMetadata<'a> {
+    named: Cow<'a, [NamedWeather]>,
+    size: [usize; 2],
+    frames: usize,
+    /// Bytes of each loop.
+    lengths: Cow<'a, [usize]>,
 }
 
 impl Mini {
@@ -70,6 +85,7 @@ impl Mini {
             places,
             lights,
             looks,
+            weathers,
             tokenizer,
         } = serde_json::from_str(metadata)
             .and_then(|mut metadata| {
@@ -95,6 +111,10 @@ impl Mini {
             looks.into_iter().map(Cow::into_owned).collect(),
             &config.sizes,
         )?;
+        let weathers = match weathers {
+            Some(weathers) => read_weathers(&file, weathers)?,
+            None => Weathers::default(),
+        };
         let networks = weights::assign_from(MiniNetworks::new(&config, device), "model", |name| {
             tensors.remove(name)
         })?;
@@ -104,6 +124,7 @@ impl Mini {
             tokenizer,
             lexicon,
             backdrops,
+            weathers,
         };
         Ok(Self::new(&name, weights::sha256(bytes), parts, device))
     }
@@ -120,6 +141,7 @@ impl Mini {
             tokenizer,
             lexicon,
             backdrops,
+            weathers,
         } = &self.parts;
         let mut tensors: TensorMap = weights::collect(networks, "model");
         let bytes = |shape: &[usize], bytes: &[u8]| Values {
@@ -148,6 +170,11 @@ impl Mini {
             let name = format!("{BACKDROP_TENSORS}{number}");
             tensors.insert(name, bytes(&[looks.streams.len()], &looks.streams));
         }
+        let air = weathers.loops();
+        if !weathers.named().is_empty() {
+            let streams = bytes(&[air.streams.len()], &air.streams);
+            tensors.insert(WEATHERS_TENSOR.into(), streams);
+        }
         let metadata = Metadata {
             name: Cow::Borrowed(&self.description().name),
             config: Cow::Borrowed(config),
@@ -158,6 +185,12 @@ impl Mini {
             looks: (backdrops.looks().iter())
                 .map(|looks| Cow::Borrowed(looks.lengths.as_slice()))
                 .collect(),
+            weathers: (!weathers.named().is_empty()).then(|| WeathersMetadata {
+                named: Cow::Borrowed(weathers.named()),
+                size: weathers.shape().0,
+                frames: weathers.shape().1,
+                lengths: Cow::Borrowed(&air.lengths),
+            }),
             tokenizer: tokenizer
                 .to_string(false)
                 .map_err(|error| Error::Tokenizer(error.to_string()))?,
@@ -165,7 +198,10 @@ impl Mini {
         let metadata =
             serde_json::to_string(&metadata).map_err(|error| Error::Format(error.to_string()))?;
         let storage = |name: &str| {
-            if name.starts_with(LEXICON_TENSORS) || name.starts_with(BACKDROP_TENSORS) {
+            if [LEXICON_TENSORS, BACKDROP_TENSORS, WEATHERS_TENSOR]
+                .iter()
+                .any(|pictures| name.starts_with(pictures))
+            {
                 Storage::U8
             } else {
                 Storage::Bf16
@@ -242,6 +278,18 @@ fn read_backdrops(
         });
     }
     Backdrops::new(places, lights, sizes.to_vec(), looks)
+}
+
+fn read_weathers(file: &WeightFile<'_>, metadata: WeathersMetadata<'_>) -> Result<Weathers, Error> {
+    let lengths = metadata.lengths.into_owned();
+    let total = total(&lengths)
+        .ok_or_else(|| Error::Format("its weathers are longer than any file".into()))?;
+    let loops = Looks {
+        streams: read_bytes(file, WEATHERS_TENSOR, vec![total])?,
+        lengths,
+    };
+    let named = metadata.named.into_owned();
+    Weathers::new(named, metadata.size, metadata.frames, loops)
 }
 
 /// The looks of a file of before version 9: places, looks, rows, columns, and red, green, blue and depth.

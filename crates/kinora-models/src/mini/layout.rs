@@ -115,6 +115,8 @@ pub struct FrameLayout {
     pub places: Places,
     /// Where the camera is.
     pub view: View,
+    /// Which frame of its clip it is, for what moves by itself; the director does not settle that.
+    pub moment: usize,
 }
 
 /// Scales that bring each value to a spread of about one.
@@ -174,6 +176,7 @@ impl FrameLayout {
                 (slot < subjects).then(|| Place::from_values(&values[slot * PLACE_VALUES..]))
             }),
             view: View::from_values(&values[SLOTS * PLACE_VALUES..]),
+            moment: 0,
         }
     }
 }
@@ -206,6 +209,7 @@ mod tests {
                 zoom: 1.5,
                 orbit: 0.3,
             },
+            moment: 0,
         };
         let mut values = Vec::new();
         frame.push_values(&mut values);
@@ -232,7 +236,8 @@ mod tests {
     #[test]
     fn wild_values_stay_places() {
         for wild in [f32::MAX, f32::MIN, 1e9] {
-            let FrameLayout { places, view } = FrameLayout::from_values(&[wild; FRAME_VALUES], 1);
+            let FrameLayout { places, view, .. } =
+                FrameLayout::from_values(&[wild; FRAME_VALUES], 1);
             let place = places[0].unwrap();
             let values = place.center.iter().chain(&place.sides).chain(&view.shift);
             let mut values = values.chain([&view.zoom, &view.orbit]);

@@ -12,7 +12,7 @@ const COLOURS: usize = 3;
 
 /// The looks of all places for one size: of each the depth of every pixel and then, in each light, its red, green and blue. Each look
 /// is deflated by itself, as differences from pixel to pixel: a few times smaller than plain.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Looks {
     pub(super) streams: Vec<u8>,
     /// Bytes of each look's stream.

@@ -5,6 +5,7 @@
 //! A second, larger [`transformer`] with a [`text`] encoder of its own denoises latents beside the plate, and the
 //! [`autoencoder`] turns latents into frames. MIT or Apache-2.0, like the rest of the house.
 
+pub mod air;
 pub mod autoencoder;
 pub mod backdrop;
 pub mod backdrops;

@@ -1,10 +1,13 @@
 //! The networks of the family together, and the seam to the pipeline.
 
+use std::ops::Range;
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use kinora_sampling::Sampler;
 use tokenizers::Tokenizer;
 
+use super::air::Weathers;
 use super::autoencoder::{Autoencoder, DecodeState};
 use super::backdrops::Backdrops;
 use super::config::{DirectorConfig, MiniConfig};
@@ -43,6 +46,7 @@ fn defaults(frames_per_second: usize) -> Defaults {
         sampler: Sampler::DpmPlusPlus,
         steps: STEPS,
         guidance: 2.5,
+        guidance_below: None,
         guidance_above: GUIDANCE_ABOVE,
         shift: SHIFT,
         negative: String::new(),
@@ -118,6 +122,13 @@ pub struct Script {
     stage: Option<Stage>,
 }
 
+impl Script {
+    /// What the denoiser is shown of some latent frames; `None` where nothing is planned.
+    pub fn plate(&self, latent_frames: Range<usize>) -> Option<Plate> {
+        self.stage.as_ref()?.plate_of(latent_frames)
+    }
+}
+
 /// What a trained model consists of.
 #[derive(Debug, Clone)]
 pub struct MiniParts {
@@ -131,6 +142,8 @@ pub struct MiniParts {
     pub lexicon: Lexicon,
     /// What named places look like.
     pub backdrops: Backdrops,
+    /// What named weathers look like.
+    pub weathers: Weathers,
 }
 
 /// A trained model.
@@ -225,6 +238,11 @@ impl Mini {
     /// What named places look like.
     pub fn backdrops(&self) -> &Backdrops {
         &self.parts.backdrops
+    }
+
+    /// What named weathers look like.
+    pub fn weathers(&self) -> &Weathers {
+        &self.parts.weathers
     }
 
     /// Sizes.

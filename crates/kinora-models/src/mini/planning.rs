@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 
+use super::backdrops::Setting;
 use super::director::{Direction, direct};
 use super::layout::FrameLayout;
 use super::model::Mini;
@@ -17,6 +18,23 @@ struct Past<'a> {
     frames: &'a [FrameLayout],
     /// Latent frames of the scene before them.
     since: usize,
+}
+
+/// What a prompt says of light and weather.
+#[derive(Clone, Copy)]
+struct Conditions {
+    light: Option<usize>,
+    weather: Option<usize>,
+}
+
+impl Conditions {
+    /// What is said here or, where nothing is, there.
+    fn or(self, there: Self) -> Self {
+        Self {
+            light: self.light.or(there.light),
+            weather: self.weather.or(there.weather),
+        }
+    }
 }
 
 impl Mini {
@@ -48,15 +66,16 @@ impl Mini {
             let cast = self.cast(&origin.prompt);
             let mut path = self.path_from(origin, prompt, clip, (known.beside, cast.len()))?;
             self.animate(&mut path, &cast, origin.first_frame);
-            let light = self.light(prompt).or_else(|| self.light(&origin.prompt));
-            let shown = self.named((&origin.prompt, &cast), light, clip.size, origin.seed)?;
+            let conditions = self.conditions(prompt).or(self.conditions(&origin.prompt));
+            let shown = self.named((&origin.prompt, &cast), conditions, clip.size, origin.seed)?;
             return Ok(Stage::new(shown, path, size));
         }
         let cast = self.cast(prompt);
         let mut path = self.path(prompt, clip, cast.len(), Past::default())?;
         self.animate(&mut path, &cast, 0);
         let shown = if known.beside.is_empty() {
-            self.named((prompt, &cast), self.light(prompt), clip.size, clip.seed)?
+            let conditions = self.conditions(prompt);
+            self.named((prompt, &cast), conditions, clip.size, clip.seed)?
         } else {
             let autoencoder = &self.networks().autoencoder;
             let still = |given: &(usize, Tensor<5>)| still(autoencoder, given.clone(), &path, size);
@@ -91,11 +110,11 @@ impl Mini {
         direct(&director.paths, &contexts, &direction, self.device())
     }
 
-    /// The named subjects before the named place, in a light.
+    /// The named subjects before the named place, in a light and a weather.
     fn named(
         &self,
         (prompt, cast): (&str, &[usize]),
-        light: Option<usize>,
+        Conditions { light, weather }: Conditions,
         size: [usize; 2],
         seed: u64,
     ) -> Result<Shown, Error> {
@@ -104,24 +123,34 @@ impl Mini {
             .map(|&entry| self.lexicon().figure(entry))
             .collect();
         let elsewhere = self.lexicon().rest(prompt);
+        let mut setting = self.backdrops().choose(&elsewhere, light, size, seed)?;
+        if let Some(weather) = weather {
+            let Setting { place, light, .. } = setting;
+            setting.air = self.weathers().over(weather, place, size, light)?;
+        }
         Ok(Shown::Named {
-            setting: self.backdrops().choose(&elsewhere, light, size, seed)?,
+            setting,
             figures: figures?,
         })
     }
 
-    /// The light that a prompt names.
-    fn light(&self, prompt: &str) -> Option<usize> {
-        self.backdrops().find_light(&self.lexicon().rest(prompt))
+    /// The light and the weather that a prompt names.
+    fn conditions(&self, prompt: &str) -> Conditions {
+        let elsewhere = self.lexicon().rest(prompt);
+        Conditions {
+            light: self.backdrops().find_light(&elsewhere),
+            weather: self.weathers().find(&elsewhere),
+        }
     }
 
-    /// Lets subjects move as their pictures do, on a path that begins with this frame of a clip.
+    /// Lets subjects and air move as their pictures do, on a path that begins with this frame of a clip.
     fn animate(&self, path: &mut [FrameLayout], cast: &[usize], first_frame: usize) {
         let stride = self.config().autoencoder.patch_frames;
         for (i, layout) in path.iter_mut().enumerate() {
             // The first latent frame shows one frame alone.
             let frame = first_frame + (i + 1).saturating_sub(stride);
             let secs = frame as f32 / self.config().frames_per_second as f32;
+            layout.moment = frame;
             for (place, &entry) in layout.places.iter_mut().zip(cast) {
                 if let Some(place) = place {
                     place.frame = self.lexicon().entries()[entry].animation.frame_at(secs);
@@ -207,6 +236,7 @@ mod tests {
                 orbit: i.saturating_sub(3) as f32,
                 ..View::REST
             },
+            moment: 0,
         };
         let scene: Vec<FrameLayout> = (0..40).map(numbered).collect();
         let seen = |first: usize| -> Vec<f32> {

@@ -1,12 +1,13 @@
 //! The plate: pictures of the named subjects drawn at their places before the named place, or before grey,
 //! which the denoiser sees beside the latents.
 //!
-//! It says what is where, in the named light; what falls from the sky, shadow, reflection, style and motion of what is around
-//! the subjects is the denoiser's. Spatially aligned references are what Paint-by-Example and AnyDoor
+//! It says what is where, in the named light and weather; shadow, reflection, style and motion of what is around the subjects is the
+//! denoiser's. Spatially aligned references are what Paint-by-Example and AnyDoor
 //! (Chen et al., 2023) give their networks.
 
 use std::rc::Rc;
 
+use super::air::Air;
 use super::backdrop::Backdrop;
 use super::layout::{FrameLayout, Place, Places, View};
 use super::lexicon::PICTURE_SIZE;
@@ -126,16 +127,20 @@ pub struct Props<'a> {
     pub figures: &'a [&'a Figure],
     /// What the colours of the figures are multiplied by.
     pub light: [f32; 3],
+    /// What falls or drifts before all of it, in frames of the plate's size.
+    pub air: Option<&'a Air>,
 }
 
 /// A frame without subjects: RGB in −1 to 1, row by row.
 pub type Scenery = Vec<[f32; 3]>;
 
 /// A drawn frame; frames that show the same share it.
-struct Drawn {
+struct Drawn<'a> {
     /// Premultiplied RGBA, 0 to 1.
     subjects: Rc<Vec<[f32; 4]>>,
     behind: Option<Rc<Scenery>>,
+    /// Premultiplied RGBA in bytes.
+    before: Option<&'a [u8]>,
 }
 
 impl Plate {
@@ -155,7 +160,7 @@ impl Plate {
         let mut behind: Option<(View, Rc<Scenery>)> = None;
         let mut subjects: Option<(Places, Rc<Vec<[f32; 4]>>)> = None;
         for patch in frames.chunks_exact(size.patch_frames) {
-            let mut drawn: Vec<Drawn> = Vec::with_capacity(size.patch_frames);
+            let mut drawn: Vec<Drawn<'_>> = Vec::with_capacity(size.patch_frames);
             for layout in patch {
                 // A camera at rest sees the same, again and again.
                 let is_new = behind.as_ref().is_none_or(|(view, _)| *view != layout.view);
@@ -173,6 +178,7 @@ impl Plate {
                 drawn.push(Drawn {
                     subjects: Rc::clone(placed),
                     behind: behind.as_ref().map(|(_, seen)| Rc::clone(seen)),
+                    before: props.air.map(|air| air.at(layout.moment)),
                 });
             }
             plate.push(size, &drawn);
@@ -187,10 +193,11 @@ impl Plate {
         let drawn = |scenery| Drawn {
             subjects: Rc::clone(&nothing),
             behind: Some(Rc::new(scenery)),
+            before: None,
         };
         let mut frames = frames.into_iter().map(drawn);
         loop {
-            let patch: Vec<Drawn> = frames.by_ref().take(size.patch_frames).collect();
+            let patch: Vec<Drawn<'_>> = frames.by_ref().take(size.patch_frames).collect();
             if patch.len() < size.patch_frames {
                 return plate;
             }
@@ -199,7 +206,7 @@ impl Plate {
     }
 
     /// Appends one latent frame.
-    fn push(&mut self, size: PlateSize, frames: &[Drawn]) {
+    fn push(&mut self, size: PlateSize, frames: &[Drawn<'_>]) {
         let [width, height] = size.frame;
         let cell = size.patch / CELLS;
         let share = 1.0 / (cell * cell * frames.len()) as f32;
@@ -214,11 +221,13 @@ impl Plate {
                             // Grey is zero.
                             let behind = frame.behind.as_ref();
                             let behind = behind.map_or([0.0; 3], |seen| seen[start + column]);
-                            let over = |(value, behind): (f32, f32)| {
-                                2.0 * value - alpha + (1.0 - alpha) * behind
-                            };
-                            self.patches
-                                .extend([r, g, b].into_iter().zip(behind).map(over));
+                            let mut seen = over([r, g, b, alpha], behind);
+                            if let Some(before) = frame.before {
+                                let air = &before[4 * (start + column)..][..4];
+                                let air = [0, 1, 2, 3].map(|c| f32::from(air[c]) / 255.0);
+                                seen = over(air, seen);
+                            }
+                            self.patches.extend(seen);
                             coverage[line / cell * CELLS + column / cell] += alpha * share;
                         }
                     }
@@ -227,6 +236,12 @@ impl Plate {
             }
         }
     }
+}
+
+/// What is seen of premultiplied RGBA, 0 to 1, before a colour in −1 to 1.
+fn over([red, green, blue, alpha]: [f32; 4], behind: [f32; 3]) -> [f32; 3] {
+    let colour = [red, green, blue];
+    [0, 1, 2].map(|c| 2.0 * colour[c] - alpha + (1.0 - alpha) * behind[c])
 }
 
 /// One frame in premultiplied RGBA, transparent where there is nothing. Later slots lie behind.
@@ -306,6 +321,7 @@ mod tests {
         FrameLayout {
             places,
             view: View::REST,
+            moment: 0,
         }
     }
 
@@ -314,6 +330,7 @@ mod tests {
             backdrop: None,
             figures,
             light: [1.0; 3],
+            air: None,
         }
     }
 
@@ -390,6 +407,7 @@ mod tests {
             backdrop: Some(&green),
             figures: &[&red],
             light: [0.5, 1.0, 1.0],
+            air: None,
         };
         let moved = View {
             shift: [0.2, 0.0],
@@ -398,6 +416,7 @@ mod tests {
         let frames = [View::REST, moved].map(|view| FrameLayout {
             places: [Some(place([24.0 / 64.0, 0.25])), None],
             view,
+            moment: 0,
         });
         let plate = Plate::draw(SIZE, props, &frames);
         let values = SIZE.patch_frames * SIZE.patch * SIZE.patch * 3;
@@ -406,5 +425,28 @@ mod tests {
             [0.0, -1.0, -1.0]
         );
         assert_eq!(plate.patches[3 * values..][..3], [-1.0, 1.0, -1.0]);
+
+        // White and half of what is behind it in the second frame; nothing is covered by air.
+        let pixels = SIZE.frame[0] * SIZE.frame[1];
+        let air = Air::new(vec![
+            vec![0; 4 * pixels],
+            [128, 128, 128, 128].repeat(pixels),
+        ]);
+        let props = Props {
+            air: Some(&air),
+            ..props
+        };
+        let frames = [0, 1].map(|moment| FrameLayout {
+            moment,
+            ..frames[0]
+        });
+        let hazy = Plate::draw(SIZE, props, &frames);
+        assert_eq!(hazy.patches[3 * values..][..3], [-1.0, 1.0, -1.0]);
+        let second = &hazy.patches[3 * values + values / SIZE.patch_frames..][..3];
+        assert!(
+            (second[0] - 0.0).abs() < 0.01 && second[1] == 1.0,
+            "{second:?}"
+        );
+        assert_eq!(hazy.coverage[..], plate.coverage[..]);
     }
 }

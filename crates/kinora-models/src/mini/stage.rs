@@ -74,7 +74,7 @@ impl Stage {
             return Some(last.condition.clone());
         }
         let beside = |first: usize, frames: usize| {
-            let plate = self.plate(first, self.along(first, frames)?);
+            let plate = self.plate_of(first..first + frames)?;
             let grid = [frames, rows, columns];
             Some(plate_condition(autoencoder, &[plate], grid, device))
         };
@@ -104,12 +104,17 @@ impl Stage {
         device: &Device,
     ) -> Option<Tensor<5>> {
         let [frames, rows, columns] = grid;
-        let path = self.along(first, frames)?;
-        let patches = self.plate(first, path).patches;
+        let patches = self.plate_of(first..first + frames)?.patches;
         let values = patches.len() / (frames * rows * columns);
         let shape = [1, frames, rows, columns, values];
         let patches = Tensor::from_data(TensorData::new(patches, shape), device);
         Some(autoencoder.lost(patches))
+    }
+
+    /// The plate of some latent frames; `None` behind the end of the paths.
+    pub(super) fn plate_of(&self, latent_frames: Range<usize>) -> Option<Plate> {
+        let first = latent_frames.start;
+        Some(self.plate(first, self.along(first, latent_frames.len())?))
     }
 
     /// The frames of so many latent frames from `first` on; `None` behind the end of the paths.
@@ -128,6 +133,7 @@ impl Stage {
                     backdrop: setting.backdrop.as_ref(),
                     figures: &figures,
                     light: setting.light,
+                    air: setting.air.as_ref(),
                 };
                 Plate::draw(self.size, props, path)
             }

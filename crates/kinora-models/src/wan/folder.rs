@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use kinora_sampling::GuidanceBelow;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -288,10 +289,15 @@ impl Folder {
     /// The settings of upstream's pipeline and of the folder's scheduler.
     pub fn defaults(&self) -> Defaults {
         let has_second = self.boundary.is_some();
+        let low = usage::guidance_low(&self.conditioning);
         Defaults {
             sampler: self.usage.sampler,
-            steps: usage::steps(&self.conditioning),
+            steps: usage::steps(&self.conditioning, has_second),
             guidance: usage::guidance(&self.conditioning, has_second),
+            guidance_below: self.boundary.map(|level| GuidanceBelow {
+                level,
+                guidance: low,
+            }),
             guidance_above: 0.0,
             shift: self.usage.shift,
             negative: NEGATIVE.into(),

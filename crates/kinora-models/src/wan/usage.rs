@@ -54,18 +54,28 @@ impl Usage {
 }
 
 /// Steps of Wan's own scripts.
-pub(super) fn steps(conditioning: &Conditioning) -> usize {
+pub(super) fn steps(conditioning: &Conditioning, has_second: bool) -> usize {
     match conditioning {
         Conditioning::Pictures(Shown::First | Shown::FirstAndMaybeLast) => 40,
+        _ if has_second => 40,
         _ => 50,
     }
 }
 
-/// Guidance of Wan's own scripts.
+/// Guidance of Wan's own scripts, of models of two networks that of the one for much noise.
 pub(super) fn guidance(conditioning: &Conditioning, has_second: bool) -> f32 {
     match (conditioning, has_second) {
         (Conditioning::Pictures(_), true) => 3.5,
+        (_, true) => 4.0,
         _ => 5.0,
+    }
+}
+
+/// Guidance of the network for little noise.
+pub(super) fn guidance_low(conditioning: &Conditioning) -> f32 {
+    match conditioning {
+        Conditioning::Pictures(_) => 3.5,
+        _ => 3.0,
     }
 }
 

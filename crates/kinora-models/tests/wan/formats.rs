@@ -53,6 +53,35 @@ fn gguf_blocks_are_dequantised_to_the_bit() {
     }
 }
 
+/// Views, parameters and types of `torch.save`, against what PyTorch reads; then a network as Wan's own folder has it.
+#[test]
+fn files_of_pytorch_are_read() {
+    let saved = Checkpoint::open(&golden("formats").join("saved.pth")).unwrap();
+    let expected = read(&golden("formats").join("saved.safetensors"));
+    assert_eq!(expected.len(), 11);
+    for (name, raw) in expected {
+        let (_, shape, _) = saved.tensors().find(|(own, ..)| *own == name).unwrap();
+        assert_eq!(shape, raw.shape, "{name}");
+        let values = saved.values(&name).unwrap();
+        let bits: Vec<u8> = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        assert_eq!(bits, raw.bytes, "{name}");
+    }
+    // Whole numbers of 8 bytes are known to be there, and not read.
+    let steps = saved.tensors().find(|(name, ..)| *name == "steps").unwrap();
+    assert_eq!(steps, ("steps", &[1][..], "I64"));
+    assert_eq!(saved.values("steps"), None);
+
+    let pth = golden("formats").join("umt5.pth");
+    assert_same(&pth, "umt5", Network::TextEncoder);
+    // Of a folder that has nothing else.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(&pth, folder.path().join("models_t5_umt5-xxl-enc-bf16.pth")).unwrap();
+    assert_same(folder.path(), "umt5", Network::TextEncoder);
+}
+
 #[test]
 fn original_names_lead_to_the_same_network() {
     let folder = tempfile::tempdir().unwrap();
@@ -458,14 +487,18 @@ fn text_encoders_of_comfyui_load() {
 fn foreign_files_say_what_to_use() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("Wan2.1_VAE.pth");
-    for magic in [&b"PK\x03\x04archive"[..], b"\x80\x02pickle"] {
-        std::fs::write(&path, magic).unwrap();
-        for path in [path.as_path(), folder.path()] {
-            let error = Checkpoint::open(path).unwrap_err();
-            assert!(matches!(error, Error::PyTorch { .. }), "{error}");
-            assert!(error.to_string().contains("safetensors"), "{error}");
-        }
+    std::fs::write(&path, b"\x80\x02pickle").unwrap();
+    for path in [path.as_path(), folder.path()] {
+        let error = Checkpoint::open(path).unwrap_err();
+        assert!(matches!(error, Error::OldPyTorch { .. }), "{error}");
+        assert!(error.to_string().contains("safetensors"), "{error}");
     }
+    std::fs::write(&path, b"PK\x03\x04archive").unwrap();
+    let error = Checkpoint::open(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("Wan2.1_VAE.pth: the archive is damaged"),
+        "{error}"
+    );
     std::fs::remove_file(&path).unwrap();
     let tensors = read_golden("vae_2_1_deep");
     write_safetensors(folder.path(), "a.safetensors", &tensors);

@@ -131,6 +131,14 @@ fn mutated_gguf_files_do_no_harm() {
     explore_mutations(&whole, 1500, 600, 5);
 }
 
+/// The archive's index stands at the end, and each file in it has a checksum: the pickle's own mutations are beside its
+/// reader.
+#[test]
+fn mutated_files_of_pytorch_do_no_harm() {
+    let whole = std::fs::read(golden("formats").join("saved.pth")).unwrap();
+    explore_mutations(&whole, whole.len(), 1500, 8);
+}
+
 /// Layers are built only of what has been checked, whatever the file says.
 #[test]
 fn mutated_networks_load_or_are_refused() {

@@ -55,6 +55,7 @@ impl Straight {
                     sampler: Sampler::Euler,
                     steps: 6,
                     guidance: 1.0,
+                    guidance_below: None,
                     guidance_above: 0.0,
                     shift: 2.0,
                     negative: String::new(),

@@ -1,6 +1,7 @@
 //! How well frames go on from one another, in figures.
 
 use kinora_media::Frame;
+use kinora_models::mini::plate::Plate;
 use serde::{Deserialize, Serialize};
 
 /// Best ratio that is told, in dB: beyond it frames are the same.
@@ -48,23 +49,45 @@ pub struct Drift {
     pub colour_share: f64,
     /// Contrast (deviation of luma) of the last frames as a part of that of the first.
     pub contrast: f64,
+    /// What is left of both when the changes of what was planned to be seen are taken off.
+    #[serde(default)]
+    pub unplanned: Option<Unplanned>,
+}
+
+/// Drift of a clip beyond that of its plates: a camera that turns from sand to sea changes colours, and a subject that comes nearer changes
+/// contrast, without any fault of the denoiser.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Unplanned {
+    /// As [`Drift::colour_share`], of the changes that the plates do not show.
+    pub colour_share: f64,
+    /// [`Drift::contrast`] over the same of the plates.
+    pub contrast: f64,
 }
 
 impl Drift {
     /// From `first` to `last` frames of a clip of `seconds`. `None` where either is empty.
     pub fn between(first: &[Frame], last: &[Frame], seconds: f64) -> Option<Self> {
-        let (from, to) = (Look::of(first)?, Look::of(last)?);
-        let channels = from.mean.iter().zip(to.mean);
-        let changes = channels.map(|(a, b)| ((a - b).abs(), (a - b).abs() / a.max(1.0)));
-        let (colour, colour_share) = changes.fold((0.0, 0.0), |most: (f64, f64), change| {
-            (most.0.max(change.0), most.1.max(change.1))
+        Some(Self::of([Look::of(first)?, Look::of(last)?], None, seconds))
+    }
+
+    /// From a first look to a last one, and beyond that of what was `planned`.
+    pub(super) fn of([from, to]: [Look; 2], planned: Option<[Look; 2]>, seconds: f64) -> Self {
+        let (colour, colour_share) = from.change(&to, [0.0; 3]);
+        let unplanned = planned.map(|[planned_from, planned_to]| {
+            let channel = |c: usize| planned_to.mean[c] - planned_from.mean[c];
+            let (_, colour_share) = from.change(&to, [channel(0), channel(1), channel(2)]);
+            Unplanned {
+                colour_share: rounded(colour_share),
+                contrast: rounded(from.contrast_of(&to) / planned_from.contrast_of(&planned_to)),
+            }
         });
-        Some(Self {
+        Self {
             seconds,
             colour: rounded(colour),
             colour_share: rounded(colour_share),
-            contrast: rounded(to.contrast / from.contrast.max(f64::EPSILON)),
-        })
+            contrast: rounded(from.contrast_of(&to)),
+            unplanned,
+        }
     }
 
     /// Of clips of the same length: what moves in one of them evens out. `None` of none.
@@ -75,29 +98,65 @@ impl Drift {
             colour: over(|drift| drift.colour)?,
             colour_share: over(|drift| drift.colour_share)?,
             contrast: over(|drift| drift.contrast)?,
+            unplanned: Unplanned::mean_of(clips),
+        })
+    }
+}
+
+impl Unplanned {
+    /// `None` where any clip has none.
+    fn mean_of(clips: &[Drift]) -> Option<Self> {
+        let all: Option<Vec<Self>> = clips.iter().map(|drift| drift.unplanned).collect();
+        let all = all?;
+        let over = |value: fn(&Self) -> f64| mean(all.iter().map(value)).map(rounded);
+        Some(Self {
+            colour_share: over(|unplanned| unplanned.colour_share)?,
+            contrast: over(|unplanned| unplanned.contrast)?,
         })
     }
 }
 
 /// Mean colour and contrast of some frames.
-struct Look {
+pub(super) struct Look {
     mean: [f64; 3],
     contrast: f64,
 }
 
 impl Look {
-    fn of(frames: &[Frame]) -> Option<Self> {
-        let pixels = || {
-            frames
-                .iter()
-                .flat_map(|frame| frame.pixels().chunks_exact(3))
-        };
-        let channel = |c: usize| mean(pixels().map(move |pixel| f64::from(pixel[c])));
-        let luma = |pixel: &[u8]| {
-            0.2126 * f64::from(pixel[0])
-                + 0.7152 * f64::from(pixel[1])
-                + 0.0722 * f64::from(pixel[2])
-        };
+    /// `None` of no frames.
+    pub(super) fn of(frames: &[Frame]) -> Option<Self> {
+        let pixels = frames
+            .iter()
+            .flat_map(|frame| frame.pixels().chunks_exact(3));
+        Self::of_pixels(pixels.map(|pixel| [0, 1, 2].map(|c| f64::from(pixel[c]))))
+    }
+
+    /// `None` of no plate.
+    pub(super) fn of_plate(plate: &Plate) -> Option<Self> {
+        let level = |value: f32| f64::from((value.clamp(-1.0, 1.0) + 1.0) * 127.5);
+        let pixels = plate.patches.chunks_exact(3);
+        Self::of_pixels(pixels.map(|pixel| [0, 1, 2].map(|c| level(pixel[c]))))
+    }
+
+    /// The largest change of a mean but for those that were `expected`, in levels and as a part of what it was.
+    fn change(&self, to: &Self, expected: [f64; 3]) -> (f64, f64) {
+        let changes = [0, 1, 2].map(|c| {
+            let change = (to.mean[c] - self.mean[c] - expected[c]).abs();
+            (change, change / self.mean[c].max(1.0))
+        });
+        changes.iter().fold((0.0, 0.0), |most: (f64, f64), change| {
+            (most.0.max(change.0), most.1.max(change.1))
+        })
+    }
+
+    fn contrast_of(&self, to: &Self) -> f64 {
+        to.contrast / self.contrast.max(f64::EPSILON)
+    }
+
+    fn of_pixels(pixels: impl Iterator<Item = [f64; 3]> + Clone) -> Option<Self> {
+        let pixels = || pixels.clone();
+        let channel = |c: usize| mean(pixels().map(move |pixel| pixel[c]));
+        let luma = |pixel: [f64; 3]| 0.2126 * pixel[0] + 0.7152 * pixel[1] + 0.0722 * pixel[2];
         let middle = mean(pixels().map(luma))?;
         let variance = mean(pixels().map(|pixel| (luma(pixel) - middle).powi(2)))?;
         Some(Self {
@@ -172,6 +231,19 @@ mod tests {
         assert!((drift.colour_share - 0.15).abs() < 1e-9);
         assert!((drift.colour - 15.0).abs() < 1e-9 && (drift.contrast - 0.5).abs() < 1e-9);
         assert_eq!(Drift::between(&[], &[grey(1)], 1.0), None);
+        // As planned, but for a tenth of the contrast.
+        let plate = |low: f32, high: f32| Plate {
+            patches: [[low; 3], [high; 3]].as_flattened().to_vec(),
+            ..Plate::default()
+        };
+        let look = |low: u8, high: u8| Look::of(&[checks(low, high)]).unwrap();
+        let planned =
+            [(0.0, 0.5), (0.2, 0.6)].map(|(low, high)| Look::of_plate(&plate(low, high)).unwrap());
+        let unplanned = Drift::of([look(100, 120), look(110, 128)], Some(planned), 1.0).unplanned;
+        let unplanned = unplanned.unwrap();
+        // The plates become lighter by 0.15 of 127.5 levels.
+        assert!((unplanned.colour_share - (19.125 - 9.0) / 110.0).abs() < 1e-3);
+        assert!((unplanned.contrast - 0.9 / 0.8).abs() < 1e-3);
         let back = Drift {
             contrast: 1.5,
             ..drift

@@ -3,12 +3,12 @@
 use burn::tensor::Device;
 use kinora_data::{Fact, captions};
 use kinora_media::Frame;
-use kinora_models::VideoModel;
+use kinora_models::{ClipShape, Known, VideoModel};
 use kinora_pipeline::{Generation, Sampling, generate};
 use serde::{Deserialize, Serialize};
 
 use super::clips::{clip_frames, clip_seed, judge, wide};
-use super::continuity::Drift;
+use super::continuity::{Drift, Look};
 use super::report::Accuracies;
 use super::{EvaluateOptions, Judged, facts, scene};
 use crate::Error;
@@ -38,8 +38,11 @@ pub(super) fn drift(
     device: &Device,
     report: impl FnMut() -> Result<(), Error>,
 ) -> Result<Option<Drift>, Error> {
-    let made = ends(options, DRIFT_PROMPT, options.sampling.seed, device, report)?;
-    Ok(made.and_then(|Ends { first, last }| Drift::between(&first, &last, options.drift_secs)))
+    let seed = options.sampling.seed;
+    match ends(options, DRIFT_PROMPT, seed, device, report)? {
+        Some(made) => drift_of(&made, options, DRIFT_PROMPT, seed),
+        None => Ok(None),
+    }
 }
 
 /// What the judges say of the subjects of `options.long_clips` clips of that length; `None` of none, and where their ends are shorter than
@@ -59,7 +62,7 @@ pub(super) fn subjects(
         let Some(made) = made.filter(|made| made.first.len() >= count) else {
             return Ok(None);
         };
-        drifts.extend(Drift::between(&made.first, &made.last, options.drift_secs));
+        drifts.extend(drift_of(&made, options, &caption.text, seed)?);
         let wanted = facts(&spec.labels(), options.pack);
         let from = made.last.len() - count;
         for (judged, frames) in [
@@ -78,6 +81,39 @@ pub(super) fn subjects(
     }))
 }
 
+/// How a clip drifted, and how far beyond what was planned.
+fn drift_of(
+    made: &Ends,
+    options: &EvaluateOptions<'_>,
+    prompt: &str,
+    seed: u64,
+) -> Result<Option<Drift>, Error> {
+    let Some(looks) = Look::of(&made.first).zip(Look::of(&made.last)) else {
+        return Ok(None);
+    };
+    let model = options.model;
+    let stride = model.description().temporal_stride;
+    let latent_frames = frames(options).div_ceil(stride);
+    let end = made.first.len() / stride;
+    let clip = ClipShape {
+        size: wide(),
+        latent_frames,
+        seed,
+    };
+    let script = model.encode_text(prompt)?;
+    let script = model.plan(prompt, script, clip, Known::default())?;
+    let look = |range| Look::of_plate(&script.plate(range)?);
+    let planned = look(0..end).zip(look(latent_frames - end..latent_frames));
+    let drift = Drift::of(looks.into(), planned.map(Into::into), options.drift_secs);
+    Ok(Some(drift))
+}
+
+/// Frames of a long clip.
+fn frames(options: &EvaluateOptions<'_>) -> usize {
+    let fps = options.model.description().frames_per_second;
+    (options.drift_secs * fps as f64).round() as usize
+}
+
 /// Frames of either end of a clip.
 struct Ends {
     first: Vec<Frame>,
@@ -93,7 +129,7 @@ fn ends(
     mut report: impl FnMut() -> Result<(), Error>,
 ) -> Result<Option<Ends>, Error> {
     let fps = options.model.description().frames_per_second;
-    let frames = (options.drift_secs * fps as f64).round() as usize;
+    let frames = frames(options);
     if frames < 2 * fps {
         return Ok(None);
     }

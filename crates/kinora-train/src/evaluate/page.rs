@@ -2,6 +2,7 @@
 
 use kinora_data::Fact;
 
+use super::continuity::Drift;
 use super::report::{Accuracy, EvaluateReport, Facts, JudgedClip, Settings, SheetRow};
 
 /// Name of the sheet of everyday prompts in the report's folder.
@@ -129,6 +130,7 @@ impl EvaluateReport {
                 drift.colour_share * 100.0,
                 drift.contrast
             );
+            text += &unplanned(drift);
         }
         if let Some(long) = &self.long_clips {
             let (first, last) = (long.first, long.last);
@@ -149,6 +151,7 @@ impl EvaluateReport {
                     drift.colour_share * 100.0,
                     drift.contrast
                 );
+                text += &unplanned(drift);
             }
         }
         text
@@ -282,4 +285,15 @@ impl JudgedClip {
 /// Text that cannot break a Markdown table.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace(['\n', '\r'], " ")
+}
+
+/// What a drift is beyond what was planned.
+fn unplanned(drift: &Drift) -> String {
+    drift.unplanned.map_or(String::new(), |unplanned| {
+        format!(
+            "Beyond what the plates show, the mean colour drifts by {:.1} %, and contrast becomes {:.2} of what it was.\n",
+            unplanned.colour_share * 100.0,
+            unplanned.contrast
+        )
+    })
 }

@@ -4,7 +4,7 @@ use kinora_models::weights;
 
 use super::*;
 use crate::classifier::tests::{Folder, alone, tiny_autoencoder, tiny_judges};
-use crate::{lexicon, places, tokenizer};
+use crate::{lexicon, places, tokenizer, weathers};
 
 /// Fresh networks predict nothing, and nothing decodes to a flat frame, which is refused: these predict
 /// something.
@@ -33,6 +33,7 @@ fn untrained(pack: &Pack, device: &Device) -> Mini {
     let networks = with_texture(MiniNetworks::new(&config, device));
     let parts = MiniParts {
         backdrops: places::backdrops(pack, &config.sizes),
+        weathers: weathers::weathers(&config.sizes),
         config,
         networks,
         tokenizer: tokenizer::train(pack, 400).unwrap(),
@@ -64,6 +65,7 @@ fn a_report_holds_every_figure_and_survives_json() {
             seed: 3,
             steps: 1,
             guidance: 1.0,
+            guidance_below: None,
             guidance_kind: kinora_sampling::GuidanceKind::Cfg,
             guidance_above: 0.0,
             step_cache: None,
@@ -115,7 +117,8 @@ fn a_report_holds_every_figure_and_survives_json() {
         (long.first.subject_top_5.of, long.last.subject_top_1.of),
         (1, 1)
     );
-    assert!(long.drift.unwrap().contrast > 0.0);
+    let unplanned = long.drift.unwrap().unplanned.unwrap();
+    assert!(unplanned.contrast > 0.0 && unplanned.colour_share >= 0.0);
 
     let json = std::fs::read_to_string(out.join("report.json")).unwrap();
     assert_eq!(

@@ -72,6 +72,10 @@ pub(crate) struct MakeArgs {
     /// How closely to follow the prompt, 0 to 30; 1 is no guidance [default: the model's]
     #[arg(help_heading = "Sampling", long, value_name = "X", value_parser = values::guidance)]
     pub(crate) guidance: Option<f32>,
+    /// The same for the second network of models that have two, which settles details (Wan 2.2 A14B)
+    /// [default: that of --guidance, else the model's]
+    #[arg(help_heading = "Sampling", long, value_name = "X", value_parser = values::guidance)]
+    pub(crate) guidance_2: Option<f32>,
     /// How it guides: cfg; cfg-zero, which fits the two predictions to each other and leaves out the first
     /// step; or apg, which leaves out what oversaturates, for high guidance.
     #[arg(

@@ -162,6 +162,7 @@ fn family(request: &Request, plan: &Plan, about: &Description, task: &Value) -> 
         "sampler": request.sampling.sampler.name(),
         "steps": request.sampling.steps,
         "guidance": decimal(request.sampling.guidance),
+        "guidance_2": request.sampling.guidance_below.map(|below| decimal(below.guidance)),
         "guidance_kind": request.sampling.guidance_kind.name(),
         "guidance_above": decimal(request.sampling.guidance_above),
         "step_cache": request.sampling.step_cache.map(decimal),

@@ -36,6 +36,9 @@ pub(crate) fn recipe(
         "model": about.name,
         "model_hash": about.hash,
     });
+    if let Some(below) = request.sampling.guidance_below {
+        recipe["guidance_2"] = decimal(below.guidance).into();
+    }
     if request.sampling.guidance_kind != GuidanceKind::Cfg {
         recipe["guidance_kind"] = request.sampling.guidance_kind.name().into();
     }

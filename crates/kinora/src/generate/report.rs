@@ -77,6 +77,7 @@ impl Outcome<'_> {
             "sampler": request.sampling.sampler.name(),
             "steps": request.sampling.steps,
             "guidance": decimal(request.sampling.guidance),
+            "guidance_2": request.sampling.guidance_below.map(|below| decimal(below.guidance)),
             "shift": decimal(request.sampling.shift),
             "size": request.size,
             "native_size": plan.native_size,

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use kinora_media::{FrameRate, Quality, SinkOptions, open_sink};
 use kinora_models::{Description, VideoModel};
 use kinora_pipeline::Sampling;
+use kinora_sampling::GuidanceBelow;
 use serde_json::Value;
 
 use super::given::Given;
@@ -356,6 +357,17 @@ impl Request {
             true => GIF_SIZE,
             false => defaults.size.map(|side| side as u32),
         });
+        let guidance_below = match (defaults.guidance_below, make.guidance_2) {
+            (Some(below), second) => Some(GuidanceBelow {
+                guidance: second.or(make.guidance).unwrap_or(below.guidance),
+                ..below
+            }),
+            (None, None) => None,
+            (None, Some(_)) => bail!(
+                "{} has one network for all noise levels, so --guidance-2 says nothing: use --guidance",
+                about.name
+            ),
+        };
         // A clip without a steady rate gets the model's own; a picture has none.
         let fps = match task.main_clip() {
             _ if task.is_picture() => None,
@@ -388,6 +400,7 @@ impl Request {
                 sampler: make.sampler.unwrap_or(defaults.sampler),
                 steps: make.steps.unwrap_or(defaults.steps),
                 guidance: make.guidance.unwrap_or(defaults.guidance),
+                guidance_below,
                 guidance_kind: make.guidance_kind,
                 guidance_above: make.guidance_above.unwrap_or(defaults.guidance_above),
                 step_cache: make.step_cache.filter(|threshold| *threshold > 0.0),

@@ -72,6 +72,21 @@ fn two_experts_are_two_files() {
     let one = picture(&home, &[&["--model", &only][..], &shift].concat());
     assert_ne!(both, one);
 
+    // Each is guided with a strength of its own, unless one is said for both.
+    let guided = |options: &[&str]| {
+        let experts = ["--model", &high, "--low-noise", &low];
+        picture(&home, &[&experts[..], &shift, options].concat())
+    };
+    assert_eq!(both, guided(&["--guidance-2", "3"]));
+    let even = guided(&["--guidance", "4"]);
+    assert_ne!(both, even);
+    assert_eq!(even, guided(&["--guidance", "4", "--guidance-2", "4"]));
+    kinora(&home)
+        .args(["image", "a fox", "--model", &only, "--guidance-2", "3"])
+        .assert()
+        .code(1)
+        .stderr(contains("one network for all noise levels").and(contains("use --guidance")));
+
     for (model, lacks) in [
         (&high, "transformer for low noise"),
         (&low, "transformer for high noise"),
@@ -113,7 +128,7 @@ fn what_is_missing_is_listed_with_where_it_was_looked_for() {
     ]);
     fs::remove_dir_all(models.join("clip")).unwrap();
 
-    // An autoencoder of other sizes, and files that only Python reads, are none.
+    // An autoencoder of other sizes, and a file that is cut off, are none.
     fs::remove_dir_all(models.join("vae")).unwrap();
     copy(&golden().join("../wan-ti2v/vae"), &models.join("vae/other"));
     fs::write(models.join("vae/Wan2.1_VAE.pth"), b"PK\x03\x04").unwrap();
@@ -125,7 +140,7 @@ fn what_is_missing_is_listed_with_where_it_was_looked_for() {
         "tokenizer (tokenizer.json of umT5): none that fits",
         "looked into",
         "text_encoders",
-        "Wan2.1_VAE.pth is a file of PyTorch",
+        "Wan2.1_VAE.pth: the archive is damaged",
         "--text-encoder FILE, --vae FILE, --tokenizer FILE",
     ]);
     assert!(!home.path().join("a-fox.png").exists());

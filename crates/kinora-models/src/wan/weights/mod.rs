@@ -5,6 +5,7 @@
 //! | diffusers folders, sharded or not; Wan's own folders | names of the files in the folder |
 //! | single safetensors files: Wan's, ComfyUI's (bf16, fp16, fp8 with scales), kijai's, our own int8 | a header of JSON |
 //! | GGUF of transformers and text encoders | its first bytes |
+//! | `.pth`, as `torch.save` writes them: text encoder, autoencoder and image encoder in Wan's own folders | an archive with `data.pkl` |
 //!
 //! What a file is of, and in which naming, is told by its tensors ([`Network`]), never by its name; where there is no
 //! `config.json`, sizes are inferred from shapes. Files are mapped, not read, and each tensor is converted straight
@@ -20,6 +21,8 @@ mod infer;
 mod mark;
 mod names;
 mod open;
+mod pickle;
+mod pytorch_file;
 mod reader;
 mod rows;
 mod safetensors_file;
@@ -64,7 +67,7 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// [`Error::NoWeights`] where a folder has none, [`Error::PyTorch`] for files that only Python reads,
+    /// [`Error::NoWeights`] where a folder has none, [`Error::OldPyTorch`] for files of PyTorch before 1.6,
     /// [`Error::Read`] where a file cannot be read (a missing shard), [`Error::Format`] where one is damaged or does
     /// not hold what the index says, [`Error::OtherNetwork`] where a file holds several networks.
     pub fn open(path: &Path) -> Result<Self, Error> {

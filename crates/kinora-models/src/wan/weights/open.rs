@@ -12,15 +12,13 @@ use kinora_kernels::MappedFile;
 use serde::Deserialize;
 
 use super::stored::Stored;
-use super::{gguf, safetensors_file};
+use super::{gguf, pytorch_file, safetensors_file};
 use crate::Error;
 
 /// What diffusers, transformers and Wan's own folders call their weight files.
 const STEMS: [&str; 2] = ["diffusion_pytorch_model", "model"];
 /// Larger than any index.
 const LARGEST_INDEX: u64 = 64 << 20;
-/// What PyTorch's files begin with: an archive, or a bare pickle.
-const PYTORCH: [&[u8]; 2] = [b"PK\x03\x04", b"\x80\x02"];
 
 /// Tensors by the names that stand in the files.
 pub(super) type Tensors = BTreeMap<String, Stored>;
@@ -35,8 +33,8 @@ struct Index {
 ///
 /// # Errors
 ///
-/// [`Error::NoWeights`] where a folder has none, or several that could be meant; [`Error::PyTorch`] for files that
-/// only Python reads; [`Error::Read`] where a file cannot be read (a missing shard); [`Error::Format`] where one is
+/// [`Error::NoWeights`] where a folder has none, or several that could be meant; [`Error::OldPyTorch`] for files of
+/// PyTorch before 1.6; [`Error::Read`] where a file cannot be read (a missing shard); [`Error::Format`] where one is
 /// damaged or does not hold what the index says.
 pub(super) fn tensors(path: &Path) -> Result<Tensors, Error> {
     match path.is_dir() {
@@ -66,7 +64,7 @@ fn folder(folder: &Path) -> Result<Tensors, Error> {
     match &found[..] {
         [only] => file(only),
         [] => {
-            looked_for.push("a single .safetensors or .gguf file".into());
+            looked_for.push("a single .safetensors, .gguf or .pth file".into());
             Err(no_weights(looked_for.join(", ")))
         }
         several => Err(no_weights(format!(
@@ -76,7 +74,7 @@ fn folder(folder: &Path) -> Result<Tensors, Error> {
     }
 }
 
-/// The weight files in a folder; those of PyTorch only if there are no others.
+/// The weight files in a folder; those of PyTorch only where there are no others.
 fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let unreadable = |source| Error::Read {
         path: folder.to_owned(),
@@ -95,7 +93,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     found.sort();
     pytorch.sort();
     Ok(match found.is_empty() {
-        true => pytorch.into_iter().take(1).collect(),
+        true => pytorch,
         false => found,
     })
 }
@@ -105,8 +103,8 @@ fn file(path: &Path) -> Result<Tensors, Error> {
         path: path.to_owned(),
         source,
     })?;
-    if PYTORCH.iter().any(|magic| file.starts_with(magic)) {
-        return Err(Error::PyTorch {
+    if file.starts_with(pytorch_file::OLD_MAGIC) {
+        return Err(Error::OldPyTorch {
             path: path.to_owned(),
         });
     }
@@ -115,9 +113,10 @@ fn file(path: &Path) -> Result<Tensors, Error> {
     if is_index {
         return shards(path);
     }
-    let read = match file.starts_with(gguf::MAGIC) {
-        true => gguf::read,
-        false => safetensors_file::read,
+    let read = match &file[..] {
+        bytes if bytes.starts_with(gguf::MAGIC) => gguf::read,
+        bytes if bytes.starts_with(pytorch_file::MAGIC) => pytorch_file::read,
+        _ => safetensors_file::read,
     };
     read(&Arc::new(file)).map_err(|what| damaged(path, what))
 }
