@@ -50,13 +50,20 @@ pub fn attention(
 fn composed(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, key_bias: Option<Tensor<2>>) -> Tensor<4> {
     let scale = 1.0 / (q.dims()[3] as f32).sqrt();
     let [q, k, v] = [q, k, v].map(|t| t.swap_dims(1, 2));
-    let mut scores = (q * scale).matmul(k.swap_dims(2, 3));
-    if let Some(bias) = key_bias {
-        let [batch, keys] = bias.dims();
-        scores = scores + bias.reshape([batch, 1, 1, keys]);
-    }
-    activation::softmax(scores, 3).matmul(v).swap_dims(1, 2)
+    let scores = (q * scale).matmul(k.swap_dims(2, 3));
+    let Some(bias) = key_bias else {
+        return activation::softmax(scores, 3).matmul(v).swap_dims(1, 2);
+    };
+    let [batch, keys] = bias.dims();
+    // Of infinities alone softmax would make no numbers: a query that sees no key gets zeros.
+    let sees = bias.clone().max_dim(1).greater_elem(HIDDEN).float();
+    let bias = bias.clamp_min(HIDDEN).reshape([batch, 1, 1, keys]);
+    let out = activation::softmax(scores + bias, 3).matmul(v);
+    (out * sees.reshape([batch, 1, 1, 1])).swap_dims(1, 2)
 }
+
+/// Added to a score, it leaves nothing of it.
+const HIDDEN: f32 = -1e30;
 
 /// How scores are scaled and computed.
 #[derive(Debug, Clone, Copy)]
@@ -309,6 +316,8 @@ mod tests {
             let mut bias = vec![0.0; 2 * keys];
             if masked {
                 bias[keys - 9..keys].fill(f32::NEG_INFINITY);
+                // The second of the batch sees nothing, as an empty prompt does.
+                bias[keys..].fill(f32::NEG_INFINITY);
             }
             let bias = Tensor::<1>::from_floats(bias.as_slice(), &q.device()).reshape([2, keys]);
             let bias = masked.then_some(bias);

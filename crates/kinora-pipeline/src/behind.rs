@@ -94,7 +94,7 @@ fn finish(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Finish, Fit, Piece, Rates};
+    use crate::{Finish, Fit, Piece, Rates, Way};
     use burn::tensor::Device;
     use kinora_media::FrameRate;
 
@@ -110,6 +110,7 @@ mod tests {
         let made = Piece::Made {
             places: 0..4,
             frames: 4,
+            way: Way::from_start(rates),
             over: None,
         };
         let given = Piece::Still {

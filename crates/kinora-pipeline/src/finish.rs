@@ -7,10 +7,10 @@ use kinora_media::{Frame, resize, resize_to_cover};
 use kinora_models::interpolator::Interpolator;
 use kinora_models::upscaler::{SCALE, Source, Upscaler};
 
+use crate::Error;
 use crate::cut::is_cut;
 use crate::frames::{frames_from_tensor, tensor_from_frames};
 use crate::reel::Fit;
-use crate::{Error, Rates};
 
 /// The networks that frames go through after the decoder.
 #[derive(Debug, Clone)]
@@ -66,14 +66,6 @@ impl Finish {
             Fit::Cover => resize_to_cover(frame, width, height)?,
             Fit::Stretch => resize(frame, width, height)?,
         })
-    }
-
-    /// Which frame of the model frame `index` of the file shows, and how far it is on the way to the next one, 0 to below 1.
-    pub(crate) fn moment(&self, rates: Rates, index: u64) -> (usize, f32) {
-        match self.interpolator {
-            Some(_) => rates.model_time(index),
-            None => (rates.model_frame(index), 0.0),
-        }
     }
 
     /// The frames at `times` on the way from one frame to the next.

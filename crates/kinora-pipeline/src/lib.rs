@@ -33,7 +33,7 @@ pub use finish::Finish;
 pub use frames::{frames_from_tensor, tensor_from_frames};
 pub use generate::{Film, Generation, Progress, Report, StageTimes, generate, latent_frames, make};
 pub use rates::Rates;
-pub use reel::{Fit, Piece, Reel, fit_given};
+pub use reel::{Fit, Piece, Reel, Way, fit_given};
 pub use region::{Mask, Region};
 pub use session::{Found, Session, sessions};
 pub use smooth::Smooth;

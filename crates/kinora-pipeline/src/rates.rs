@@ -12,6 +12,11 @@ pub struct Rates {
 }
 
 impl Rates {
+    /// Frames of the model for each of the file.
+    pub fn step(&self) -> f64 {
+        self.model.as_f64() / self.file.as_f64()
+    }
+
     /// Frames of the file that show `frames` frames of the model, at least one.
     pub fn file_frames(&self, frames: usize) -> u64 {
         let duration_secs = self.model.duration_secs(frames as u64);

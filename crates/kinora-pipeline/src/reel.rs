@@ -42,6 +42,8 @@ pub enum Piece {
         places: Range<usize>,
         /// Frames of the file that show them.
         frames: u64,
+        /// Where in the model's time they lie.
+        way: Way,
         /// Where they are seen over a given clip; `None` is everywhere.
         over: Option<Box<Region>>,
     },
@@ -55,6 +57,39 @@ impl Piece {
         }
     }
 }
+
+/// Where frames of the file lie in the model's time, in frames of the model after the piece's first. What lies between two frames is on
+/// its way from one to the other, also from the one before the piece and to the one after it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Way {
+    /// The first.
+    pub start: f64,
+    /// Each from the one before.
+    pub step: f64,
+}
+
+impl Way {
+    /// From a frame of the model on, at the rates' own steps.
+    pub fn from_start(rates: Rates) -> Self {
+        Self {
+            start: 0.0,
+            step: rates.step(),
+        }
+    }
+
+    /// Frame `index` of the file: the frame of the model that it is or comes after, and how much of the time to the next has passed then,
+    /// 0 to below 1.
+    fn at(&self, index: u64) -> (i64, f32) {
+        let place = self.start + self.step * index as f64;
+        // Times are rounded.
+        let near = (place * ROUNDED).round() / ROUNDED;
+        let whole = near.floor();
+        (whole as i64, (near - whole) as f32)
+    }
+}
+
+/// Parts of a frame that times are rounded to.
+const ROUNDED: f64 = 1e6;
 
 /// Puts the pieces of a clip together as the model's frames come. Of given clips one frame at a time is held.
 pub struct Reel {
@@ -151,23 +186,32 @@ impl Reel {
     }
 
     /// Of the next frame of the file, if it is a made one: the model's frame that it begins with or after, and how far it is on
-    /// the way to the next one. After the last frame of a piece nothing is on its way.
+    /// the way to the next one.
     fn moment(&self) -> Option<(usize, f32)> {
         self.moment_after(0)
     }
 
     /// As [`moment`](Self::moment), `more` frames of the same piece later.
     fn moment_after(&self, more: u64) -> Option<(usize, f32)> {
-        let Some(Piece::Made { places, frames, .. }) = self.pieces.front() else {
+        let Some(Piece::Made {
+            places,
+            frames,
+            way,
+            ..
+        }) = self.pieces.front()
+        else {
             return None;
         };
         let index = self.shown + more;
-        let (frame, time) = self.finish.moment(self.rates, index);
-        let last = places.end.saturating_sub(1);
-        (index < *frames).then(|| match places.start + frame {
-            wanted if wanted < last => (wanted, time),
-            _ => (last, 0.0),
-        })
+        if index >= *frames {
+            return None;
+        }
+        if self.finish.interpolator.is_none() {
+            let last = places.end.saturating_sub(1);
+            return Some((last.min(places.start + self.rates.model_frame(index)), 0.0));
+        }
+        let (after, time) = way.at(index);
+        Some((places.start.saturating_add_signed(after as isize), time))
     }
 
     /// How far the next frames of the file are on the way from frame `wanted` of the model to the one after it.
@@ -211,7 +255,17 @@ impl Reel {
         &mut self,
         hand_over: &mut impl FnMut(&Frame) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.pass_given(hand_over)
+        self.pass_given(hand_over)?;
+        // Nothing comes towards which the last ones could be on their way.
+        while let Some(frame) = &self.before
+            && self.moment().is_some()
+        {
+            let clock = Instant::now();
+            let shown = self.finish.fitted(frame, self.size, self.fit)?;
+            self.times.enlarge += clock.elapsed();
+            self.show_made(&shown, hand_over)?;
+        }
+        Ok(())
     }
 
     fn next_piece(&mut self) {
@@ -365,10 +419,15 @@ mod tests {
         shown
     }
 
-    fn made(places: Range<usize>, frames: u64) -> Piece {
+    fn made(places: Range<usize>, frames: u64, fps: u32) -> Piece {
+        on_way(places, frames, 0.0, rates(fps).step())
+    }
+
+    fn on_way(places: Range<usize>, frames: u64, start: f64, step: f64) -> Piece {
         Piece::Made {
             places,
             frames,
+            way: Way { start, step },
             over: None,
         }
     }
@@ -382,25 +441,41 @@ mod tests {
 
     #[test]
     fn pieces_follow_one_another() {
-        let pieces = vec![still(100, 1), made(1..3, 2), still(101, 2), made(7..8, 1)];
+        let pieces = vec![
+            still(100, 1),
+            made(1..3, 2, 12),
+            still(101, 2),
+            made(7..8, 1, 12),
+        ];
         assert_eq!(levels(pieces, 12), [100, 10, 20, 101, 101, 70]);
-        let pieces = vec![made(3..5, 4), still(100, 1)];
+        let pieces = vec![made(3..5, 4, 24), still(100, 1)];
         assert_eq!(levels(pieces, 24), [30, 30, 40, 40, 100]);
-        assert_eq!(levels(vec![made(0..6, 3)], 6), [0, 20, 40]);
+        assert_eq!(levels(vec![made(0..6, 3, 6)], 6), [0, 20, 40]);
         // A single frame of the model stands for as long as it must.
-        assert_eq!(levels(vec![made(0..1, 1)], 1), [0]);
+        assert_eq!(levels(vec![made(0..1, 1, 1)], 1), [0]);
     }
 
     #[test]
-    fn frames_between_are_made_within_a_piece() {
-        assert_eq!(blended(vec![made(0..3, 6)], 24), [0, 5, 10, 15, 20, 20]);
-        assert_eq!(blended(vec![made(0..3, 3)], 12), [0, 10, 20]);
-        assert_eq!(blended(vec![made(3..5, 5)], 30), [30, 34, 38, 40, 40]);
-        // Neither towards a given picture nor away from one.
-        let pieces = vec![still(100, 1), made(1..3, 4), still(101, 1), made(7..9, 3)];
-        assert_eq!(blended(pieces, 24), [100, 10, 15, 20, 20, 101, 70, 75, 80]);
-        assert_eq!(blended(vec![made(0..6, 2)], 5), [0, 24]);
-        assert_eq!(blended(vec![made(0..1, 2)], 24), [0, 0]);
+    fn frames_between_are_made() {
+        let blended = |places, frames, fps| blended(vec![made(places, frames, fps)], fps);
+        assert_eq!(blended(0..3, 6, 24), [0, 5, 10, 15, 20, 25]);
+        assert_eq!(blended(0..3, 3, 12), [0, 10, 20]);
+        assert_eq!(blended(3..5, 5, 30), [30, 34, 38, 42, 46]);
+        assert_eq!(blended(0..6, 2, 5), [0, 24]);
+        // Behind the model's last frame nothing is on its way.
+        assert_eq!(blended(18..20, 4, 24), [180, 185, 190, 190]);
+    }
+
+    #[test]
+    fn what_meets_given_frames_is_on_its_way_from_and_to_them() {
+        let before = vec![still(0, 1), on_way(1..4, 7, -0.5, 0.5), still(40, 1)];
+        assert_eq!(blended(before, 24), [0, 5, 10, 15, 20, 25, 30, 35, 40]);
+        // Two given frames with nothing but the way between them.
+        let way = vec![still(20, 1), on_way(3..3, 1, -0.5, 0.5), still(30, 1)];
+        assert_eq!(blended(way, 24), [20, 25, 30]);
+        // Even steps, where there are fewer than the rates say.
+        let odd = vec![still(0, 1), on_way(1..3, 3, 0.0, 2.0 / 3.0), still(30, 1)];
+        assert_eq!(blended(odd, 24), [0, 10, 17, 23, 30]);
     }
 
     #[test]
@@ -417,7 +492,7 @@ mod tests {
             path: path.clone(),
             frames,
         };
-        let pieces = vec![given(0..2), made(5..6, 1), given(8..10), given(0..1)];
+        let pieces = vec![given(0..2), made(5..6, 1, 10), given(8..10), given(0..1)];
         assert_eq!(levels(pieces, 10), [200, 201, 50, 208, 209, 200]);
         let mut reel = Reel::new([8, 4], rates(10), Fit::Stretch, plain(), vec![given(0..99)]);
         let error = reel.finish(&mut |_| Ok(())).unwrap_err();

@@ -13,7 +13,7 @@ use kinora_pipeline::tasks::{
 };
 use kinora_pipeline::{
     Beside, Error, Film, Finish, Fit, LatentFrame, Mask, Piece, Progress, Rates, Reel, Region,
-    Sampling, Session, Take, Timeline, latent_frames, make, sessions,
+    Sampling, Session, Take, Timeline, Way, latent_frames, make, sessions,
 };
 use kinora_sampling::{GuidanceKind, Sampler};
 
@@ -93,6 +93,7 @@ fn made(from: usize, frames: u64) -> Piece {
     Piece::Made {
         places: from..from + frames as usize,
         frames,
+        way: Way::from_start(rates()),
         over: None,
     }
 }
@@ -290,6 +291,7 @@ fn revised(model: &Straight, path: &Path, strength: f32, mask: Option<&Path>) ->
     let piece = Piece::Made {
         places: 0..40,
         frames: 40,
+        way: Way::from_start(rates()),
         over: over.map(Box::new),
     };
     run(model, film(takes, vec![piece])).unwrap()

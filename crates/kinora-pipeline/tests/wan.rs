@@ -14,7 +14,7 @@ use kinora_models::{Error as ModelError, KnownFrames, Sizes, VideoModel};
 use kinora_pipeline::tasks::{bridge, stills};
 use kinora_pipeline::{
     Beside, Error, Film, Finish, Fit, Generation, LatentFrame, Piece, Progress, Rates, Reel,
-    Sampling, Session, Shown, Take, Timeline, generate, latent_frames, tensor_from_frames,
+    Sampling, Session, Shown, Take, Timeline, Way, generate, latent_frames, tensor_from_frames,
 };
 use kinora_sampling::{GuidanceBelow, GuidanceKind, Sampler, serves_again};
 
@@ -96,6 +96,7 @@ fn film<'a>(request: &Generation<'a>, beside: Beside) -> Film<'a> {
     let piece = Piece::Made {
         places: 0..request.frames,
         frames: request.frames as u64,
+        way: Way::from_start(rates),
         over: None,
     };
     Film {

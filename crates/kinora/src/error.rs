@@ -9,10 +9,12 @@ pub(crate) struct Stopped;
 
 /// The same, with something in a session to go on from.
 #[derive(Debug, thiserror::Error)]
-#[error("stopped; kept: {done}; the same command goes on from there, as does `kinora resume {id}`")]
+#[error(
+    "stopped; kept: {done}; the same command goes on from there, as does `kinora resume {told}`"
+)]
 pub(crate) struct StoppedInSession {
-    /// The session's name.
-    pub(crate) id: String,
+    /// The session's name, and where it lies if that is no usual place.
+    pub(crate) told: String,
     /// What it holds.
     pub(crate) done: String,
 }

@@ -9,7 +9,7 @@ use kinora_media::{Frame, FrameRate};
 use kinora_models::{Description, VideoModel};
 use kinora_pipeline::tasks::{bridge, frames_after, frames_before, stills};
 use kinora_pipeline::{
-    Beside, Film, Finish, Fit, Piece, Rates, Reel, Sampling, Take, Timeline, make,
+    Beside, Film, Finish, Fit, Piece, Rates, Reel, Sampling, Take, Timeline, Way, make,
 };
 use serde::{Deserialize, Serialize};
 
@@ -193,6 +193,7 @@ fn run(
     let all = Piece::Made {
         places: 0..laid.frames,
         frames: laid.frames as u64,
+        way: Way::from_start(rates),
         over: None,
     };
     let film = Film {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
 
 use anyhow::{Result, bail};
 use burn::tensor::Device;
@@ -12,7 +13,7 @@ use kinora_pipeline::tasks::{
     survey,
 };
 use kinora_pipeline::{
-    Beside, Film, Finish, Fit, Layout, Mask, Piece, Reel, Region, Sampling, Take, Timeline,
+    Beside, Film, Finish, Fit, Layout, Mask, Piece, Reel, Region, Sampling, Take, Timeline, Way,
     fit_given, latent_frames, reference,
 };
 
@@ -55,8 +56,12 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
                 if pictures.is_empty() {
                     fit = Fit::Cover;
                     let stride = self.model.description().temporal_stride;
-                    let layout = Timeline::free(latent_frames(frames, stride));
-                    (vec![self.take(layout, frames)], vec![self.shows(frames)])
+                    let latents = latent_frames(frames, stride);
+                    // Towards the frame behind the last one, if it is made anyway, the last one is on its way.
+                    let more = usize::from(self.finish.interpolator.is_some());
+                    let made = (frames + more).min(1 + (latents - 1) * stride);
+                    let layout = Timeline::free(latents);
+                    (vec![self.take(layout, made)], vec![self.shows(frames)])
                 } else {
                     self.pictures(frames, pictures)?
                 }
@@ -64,6 +69,7 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
             Task::Extend { clip, secs, before } => self.extend(clip, *secs, *before)?,
             Task::FillTime { clip, from, to } => self.fill(clip, *from..*to)?,
             Task::FillRegion { clip, mask } => {
+                self.check_mask(clip, mask)?;
                 let open = || Mask::open(mask.clone(), clip.size(), self.plan.rates.file);
                 let over = Region::open(clip.path.clone(), open()?, self.plan.rates.file)?;
                 let mask = Mask::open(mask.clone(), clip.size(), self.plan.rates.model)?;
@@ -106,6 +112,25 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
         })
     }
 
+    /// A mask that moves has to last as long as its clip.
+    fn check_mask(&mut self, clip: &Given, mask: &Path) -> Result<()> {
+        if Given::open(mask.to_owned())?.is_picture() {
+            return Ok(());
+        }
+        let look = self.look(Vec::new(), 0.0);
+        let painted = survey(mask, &look, &mut self.go_on)?.frames;
+        let frames = survey(&clip.path, &look, &mut self.go_on)?.frames;
+        // Times are rounded in many files.
+        if painted + 1 < frames {
+            bail!(
+                "the mask {} ends after {painted} of the {frames} frames of {}: give one that is as long, or a picture for all of them",
+                mask.display(),
+                clip.path.display()
+            );
+        }
+        Ok(())
+    }
+
     fn take(&self, layout: impl Layout + 'a, frames: usize) -> Take<'a> {
         Take {
             prompt: &self.request.prompt,
@@ -136,6 +161,7 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
         Piece::Made {
             places: 0..frames,
             frames: self.plan.rates.file_frames(frames),
+            way: Way::from_start(self.plan.rates),
             over: None,
         }
     }
@@ -159,20 +185,35 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
             small.push((place, resize(&picture, width, height)?));
             large.insert(place, picture);
         }
-        let laid = stills(self.model, frames, &small, self.device)?;
+        let lead = self.lead(frames, large.contains_key(&0));
+        for (place, _) in &mut small {
+            *place += lead;
+        }
+        if lead > 0 {
+            let first = small.iter().find(|(place, _)| *place == lead);
+            small.extend(first.map(|(_, picture)| (0, picture.clone())));
+        }
+        let laid = stills(self.model, frames + lead, &small, self.device)?;
 
         // Which picture each frame of the model shows, if any: the one whose time is nearest.
         let nearest = |place: usize| {
-            let shown = laid.seams.contains_key(&place);
+            let shown = laid.seams.contains_key(&(place + lead));
             let times = large.keys().copied().filter(|_| shown);
             times.min_by_key(|time| time.abs_diff(place))
         };
         let rates = self.plan.rates;
         let mut pieces: Vec<Piece> = Vec::new();
         let mut last_shown = None;
+        let makes_between = self.finish.interpolator.is_some();
         for index in 0..rates.file_frames(frames) {
-            let place = rates.model_frame(index).min(frames - 1);
-            let shown = nearest(place);
+            let (place, on_way) = match makes_between {
+                true => rates.model_time(index),
+                false => (rates.model_frame(index).min(frames - 1), 0.0),
+            };
+            // On the way from one frame to another neither is shown.
+            let next = place + usize::from(on_way > 0.0);
+            let shown =
+                nearest(place).filter(|_| next >= frames || nearest(place) == nearest(next));
             match (pieces.last_mut(), shown.and_then(|time| large.get(&time))) {
                 (Some(Piece::Still { frames, .. }), Some(_)) if last_shown == shown => *frames += 1,
                 (_, Some(picture)) => pieces.push(Piece::Still {
@@ -181,22 +222,40 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
                 }),
                 (Some(Piece::Made { places, frames, .. }), None) => {
                     *frames += 1;
-                    places.end = place + 1;
+                    places.end = places.end.max(lead + place + 1);
                 }
-                (_, None) => pieces.push(Piece::Made {
-                    places: place..place + 1,
-                    frames: 1,
-                    over: None,
-                }),
+                (_, None) => {
+                    let first = place + usize::from(nearest(place).is_some());
+                    pieces.push(Piece::Made {
+                        places: lead + first..lead + first.max(place + 1),
+                        frames: 1,
+                        way: Way {
+                            start: place as f64 - first as f64 + f64::from(on_way),
+                            step: rates.step(),
+                        },
+                        over: None,
+                    });
+                }
             }
             last_shown = shown;
         }
         let take = Take {
             seams: laid.seams,
             beside: laid.beside,
-            ..self.take(laid.timeline, frames)
+            ..self.take(laid.timeline, frames + lead)
         };
         Ok((vec![take], pieces))
+    }
+
+    /// Frames before the first, of which nothing is shown. A clip's first latent frame holds a single frame, and a network that goes on from
+    /// it alone is unsure of a picture unlike those that it knows: after a third of a second it falls apart, where from a
+    /// whole latent frame of it it stays. So it has stood there before, where the model takes that.
+    fn lead(&self, frames: usize, has_first: bool) -> usize {
+        let about = self.model.description();
+        match about.known_frames {
+            KnownFrames::Any if has_first && frames > 1 => about.temporal_stride,
+            _ => 0,
+        }
     }
 
     fn extend(
@@ -266,6 +325,20 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
     fn bridge(&self, before: &[Frame], count: u64, after: &[Frame]) -> Result<Made<'a>> {
         let made = self.plan.rates.model_frames(count);
         let laid = bridge(self.model, before, made, after, self.device)?;
+        // Whoever meets a given frame at the end is there just in time, by even steps between two.
+        let own = self.plan.rates.step();
+        let left = made as f64 - own * count as f64;
+        let way = match (before.is_empty(), after.is_empty()) {
+            (_, true) => Way::from_start(self.plan.rates),
+            (true, false) => Way {
+                start: left.max(0.0),
+                step: own,
+            },
+            (false, false) => Way {
+                start: 0.0,
+                step: made as f64 / count as f64,
+            },
+        };
         let take = Take {
             seams: laid.seams,
             beside: laid.beside,
@@ -274,6 +347,7 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
         let piece = Piece::Made {
             places: laid.made_from..laid.made_from + made,
             frames: count,
+            way,
             over: None,
         };
         Ok((vec![take], piece))
@@ -319,6 +393,7 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
         let piece = |over: Option<Region>| Piece::Made {
             places: 0..frames,
             frames: count,
+            way: Way::from_start(self.plan.rates),
             over: over.map(Box::new),
         };
         let about = self.model.description();

@@ -41,6 +41,8 @@ pub(crate) struct About {
 /// The session of a clip that is being made.
 pub(crate) struct Kept {
     pub(crate) id: String,
+    /// The same, as `kinora resume` has to be told.
+    pub(crate) told: String,
     pub(crate) session: Session,
 }
 
@@ -71,7 +73,15 @@ pub(crate) fn open(
 ) -> Result<Option<Kept>> {
     let family = family(request, plan, about, task);
     let opened = match &request.session_dir {
-        Some(folder) => open_in(&folder.clone(), request, family)?,
+        Some(folder) => {
+            let folder = folder.clone();
+            let kept = open_in(&folder, request, family)?;
+            // Elsewhere it would not be found.
+            Kept {
+                told: format!("{} --session-dir {}", kept.id, folder.display()),
+                ..kept
+            }
+        }
         None => match default_dir().and_then(|folder| open_in(&folder, request, family)) {
             Err(error) if is_unwritable(&error) => {
                 tracing::warn!("{error:#}; without it a cut-off run begins anew");
@@ -126,7 +136,11 @@ fn open_in(folder: &Path, request: &mut Request, family: String) -> Result<Kept>
     };
     let session = Session::open(folder, &id, &serde_json::to_string_pretty(&about)?)?
         .keeping_every(request.save_every);
-    Ok(Kept { id, session })
+    Ok(Kept {
+        told: id.clone(),
+        id,
+        session,
+    })
 }
 
 /// What is kept of a clip, in words; `None` where that is nothing.
@@ -148,7 +162,7 @@ pub(crate) fn progress(windows: usize, steps: usize) -> Option<String> {
 }
 
 /// Raised whenever the same model makes other latents of the same request, so that no session goes on with what an older program began.
-const SAMPLING: u32 = 1;
+const SAMPLING: u32 = 2;
 
 /// Hash of all that decides the latents of a clip but its seed.
 fn family(request: &Request, plan: &Plan, about: &Description, task: &Value) -> String {

@@ -95,7 +95,7 @@ fn make<M: VideoModel>(model: &M, asked: Asked, run: Run<'_>) -> Result<()> {
     if let Some(note) = &request.note {
         progress.note(global, note);
     }
-    if let Some(Kept { id, session }) = &kept
+    if let Some(Kept { id, session, .. }) = &kept
         && let Some(done) = keep::progress(session.windows(), session.steps())
     {
         let seed = request.sampling.seed;
@@ -214,7 +214,7 @@ fn cut_off(kept: Option<Kept>, error: anyhow::Error, global: &Global) -> anyhow:
         pipeline,
         Some(Pipeline::NotANumber { .. } | Pipeline::FlatFrame { .. })
     );
-    let Some(Kept { id, session }) = kept else {
+    let Some(Kept { told, session, .. }) = kept else {
         return if stopped { Stopped.into() } else { error };
     };
     let done = keep::progress(session.windows(), session.steps()).filter(|_| !hopeless);
@@ -224,11 +224,11 @@ fn cut_off(kept: Option<Kept>, error: anyhow::Error, global: &Global) -> anyhow:
         return if stopped { Stopped.into() } else { error };
     };
     if stopped {
-        return StoppedInSession { id, done }.into();
+        return StoppedInSession { told, done }.into();
     }
     if !global.quiet {
         eprintln!(
-            "kept: {done}; the same command goes on from there, as does `kinora resume {id}`"
+            "kept: {done}; the same command goes on from there, as does `kinora resume {told}`"
         );
     }
     error

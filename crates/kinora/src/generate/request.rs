@@ -311,6 +311,9 @@ impl Asked {
     }
 }
 
+/// Longest name of an output in bytes: a frame's number may be added to it.
+const LONGEST_NAME: usize = 240;
+
 impl Request {
     /// What was asked means this to the model.
     ///
@@ -470,6 +473,19 @@ impl Request {
 
     /// Opens the outputs and drops them: what can be refused is refused before the work and not after it.
     fn prove_output(&self) -> Result<()> {
+        for output in [Some(&self.output), self.preview.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            let name = output.file_name().unwrap_or_default();
+            if name.len() > LONGEST_NAME {
+                bail!(
+                    "the name of the output has {} bytes, and file systems take 255 with what is added to it: choose one of at most \
+                     {LONGEST_NAME}",
+                    name.len()
+                );
+            }
+        }
         let options = self.sink_options(self.fps.unwrap_or(FrameRate::whole(12)?));
         drop(open_sink(&self.output, &options)?);
         if let Some(preview) = &self.preview {

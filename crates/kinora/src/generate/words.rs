@@ -12,7 +12,12 @@ pub(crate) fn camera(text: &str) -> Result<String, String> {
 
 /// What `--style` says: a style by its name, or in the user's own words.
 pub(crate) fn style(text: &str) -> Result<String, String> {
-    let named = Style::from_name(text).map(style_words);
+    let known = match text {
+        "pencil" => "sketch",
+        "watercolour" => "watercolor",
+        other => other,
+    };
+    let named = Style::from_name(known).map(style_words);
     said(text, named, Style::ALL.iter().map(|style| style.name()))
 }
 
@@ -48,6 +53,8 @@ mod tests {
         assert_eq!(camera("pan-left"), Ok("the camera pans left".into()));
         assert_eq!(style("pixel"), Ok("pixel art".into()));
         assert_eq!(style("natural"), Ok(String::new()));
+        assert_eq!(style("pencil"), style("sketch"));
+        assert_eq!(style("watercolour"), style("watercolor"));
         assert_eq!(style("thick oil paint"), Ok("thick oil paint".into()));
         let error = camera("pan-up").unwrap_err();
         assert!(
