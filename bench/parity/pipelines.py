@@ -49,6 +49,12 @@ PROMPTS = [
 
 def tokenizer():
     """Built as umT5's: unigram pieces, a metaspace before each word, `</s>` at the end."""
+    before = ROOT / "wan-t2v/tokenizer/tokenizer.json"
+    if before.exists():
+        # Its training does not repeat, and other pieces would make all clips others.
+        core = Tokenizer.from_file(str(before))
+        core.no_padding()
+        return PreTrainedTokenizerFast(tokenizer_object=core, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
     core = Tokenizer(Unigram())
     core.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(" {2,}", " ")])
     metaspace = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
