@@ -36,7 +36,7 @@ pub(crate) struct FinishArgs {
 pub(super) const UPSCALE_LONG_ABOUT: &str = "\
 Make a clip or a picture larger, sharper than a filter does.
 
-All frames are kept, at their times, and so is the sound. A network enlarges each frame four times; a filter brings it from there to \
+All frames are kept, one after the other at the clip's mean rate, and so is the sound. A network enlarges each frame four times; a filter brings it from there to \
 the size. A clip of any kind that Kinora reads is taken.";
 
 const UPSCALE_EXAMPLES: &str = "\

@@ -432,12 +432,15 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
     /// One take for each shot. A shot that another goes on from ends with a whole latent frame, so that no time is missing.
     fn shots(&self, shots: &'a [Shot]) -> Vec<Take<'a>> {
         let stride = self.model.description().temporal_stride;
+        let (mut secs, mut made) = (0.0, 0);
         let take = |(index, shot): (usize, &'a Shot)| {
             let joined = shot.transition == Transition::Morph;
             let goes_on = shots
                 .get(index + 1)
                 .is_some_and(|next| next.transition == Transition::Morph);
-            let wanted = self.plan.model_frames(shot.secs);
+            // What shots before it had more or less for the sake of whole latent frames is made good.
+            secs += shot.secs;
+            let wanted = self.plan.model_frames(secs).saturating_sub(made).max(1);
             // The first latent frame of a take that begins anew holds one frame.
             let first = usize::from(!joined);
             let more = wanted - first;
@@ -447,6 +450,7 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
             };
             let whole = first + (latents - first) * stride;
             let frames = if goes_on { whole } else { wanted };
+            made += frames;
             let seed = shot
                 .seed
                 .unwrap_or(self.request.sampling.seed.wrapping_add(index as u64));
