@@ -145,7 +145,11 @@ pub(crate) fn find(source: &ModelSource) -> Result<Place> {
 /// Configurations and headers of a model of Wan.
 pub(crate) fn wan(path: &Path, parts: &PartArgs) -> Result<Folder> {
     let opened = Folder::find(path, &parts.named())
-        .and_then(|folder| folder.with_adapters(parts.adapters()));
+        .and_then(|folder| folder.with_adapters(parts.adapters()))
+        .map(|folder| match parts.int8 {
+            true => folder.in_8_bits(),
+            false => folder,
+        });
     opened.map_err(|error| match error {
         error @ kinora_models::Error::Parts { .. } => anyhow::Error::new(error).context(format!(
             "cannot use the model {}: name its parts with --text-encoder FILE, --vae FILE, --tokenizer FILE, \
@@ -164,7 +168,7 @@ pub(crate) fn wan(path: &Path, parts: &PartArgs) -> Result<Folder> {
 pub(crate) fn cached(path: &Path) -> Result<Option<(Repository, PathBuf)>> {
     let is_file = path
         .extension()
-        .is_some_and(|ending| ending == "safetensors" || ending == "gguf");
+        .is_some_and(|ending| ending == "safetensors" || ending == "gguf" || ending == "pth");
     let Some(repository) = path
         .to_str()
         .and_then(|text| text.parse().ok())

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use sha2::{Digest, Sha256};
 
 use super::folder::Folder;
-use super::weights::{Adapter, Checkpoint};
+use super::weights::{Adapter, Checkpoint, Storage};
 use crate::Error;
 
 /// Which transformers of a model an adapter is for.
@@ -82,7 +82,12 @@ impl Folder {
     /// What opening the files gives.
     pub fn weights(&self, is_second: bool) -> Result<Checkpoint, Error> {
         let adapters = self.open_adapters(is_second)?;
-        self.plain_weights(is_second)?.with_adapters(&adapters)
+        let storage = match self.in_8_bits {
+            true => Storage::Int8Products,
+            false => Storage::AsStored,
+        };
+        let weights = self.plain_weights(is_second)?.with_storage(storage);
+        weights.with_adapters(&adapters)
     }
 
     fn open_adapters(&self, is_second: bool) -> Result<Vec<Adapter>, Error> {

@@ -63,6 +63,8 @@ pub struct Folder {
     files: Files,
     /// What changes the transformers.
     pub(super) adapters: Vec<AdapterFile>,
+    /// Whether the transformers' products are taken in 8 bits.
+    pub(super) in_8_bits: bool,
     /// Sizes of the denoiser; both experts have the same.
     pub transformer: TransformerConfig,
     /// What is given of a clip beside words.
@@ -214,6 +216,7 @@ impl Folder {
         Ok(Self {
             files,
             adapters: Vec::new(),
+            in_8_bits: false,
             transformer: networks.denoiser.transformer().clone(),
             conditioning,
             autoencoder: networks.autoencoder,
@@ -237,6 +240,14 @@ impl Folder {
             _ => Network::Transformer,
         };
         Checkpoint::open_as(path, network)
+    }
+
+    /// The same model, whose transformers take the products of their blocks in 8 bits
+    /// ([`Storage::Int8Products`](super::Storage::Int8Products)): it makes slightly other clips.
+    pub fn in_8_bits(mut self) -> Self {
+        self.in_8_bits = true;
+        self.mark.push_str("-int8");
+        self
     }
 
     /// Where the parts lie.

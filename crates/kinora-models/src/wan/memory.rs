@@ -132,7 +132,11 @@ fn sampling(folder: &Folder, size: [usize; 2], frames: usize) -> [u64; 2] {
     let places = (size[0] / stride / columns) * (size[1] / stride / rows);
     let tokens = (latent_frames(folder, frames) * places) as u64;
     // Of two experts one is in memory.
-    let weights = stored(folder, "transformer");
+    let weights = match folder.in_8_bits {
+        // A byte for each, whatever they take in the file.
+        true => part(folder, "transformer").map_or(0, |part| part.elements),
+        false => stored(folder, "transformer"),
+    };
     // A second branch leaves its own tokens and one hint.
     let branch = match folder.conditioning {
         Conditioning::Control(_) => 2,

@@ -35,6 +35,10 @@ pub(crate) struct PartArgs {
     /// --sampler euler, or what its authors say.
     #[arg(long, value_name = "FILE[=STRENGTH]")]
     pub(crate) lora: Vec<Lora>,
+    /// Keep the transformer's blocks in 8 bits and multiply in 8 bits, on the processor: half the memory of
+    /// bfloat16, faster where the processor has such products (AMX, VNNI), and slightly another clip.
+    #[arg(long)]
+    pub(crate) int8: bool,
 }
 
 impl PartArgs {
@@ -66,6 +70,8 @@ impl PartArgs {
         let named = flags
             .into_iter()
             .find_map(|(flag, path)| path.is_some().then_some(flag));
-        named.or((!self.lora.is_empty()).then_some("--lora"))
+        named
+            .or((!self.lora.is_empty()).then_some("--lora"))
+            .or(self.int8.then_some("--int8"))
     }
 }

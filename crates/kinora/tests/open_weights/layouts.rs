@@ -54,6 +54,25 @@ fn whatever_the_files_the_picture_is_the_same() {
     assert_eq!(picture(&home, &options), expected, "Wan's own layout");
 }
 
+/// Products in 8 bits give nearly the same picture.
+#[test]
+fn a_transformer_is_used_in_8_bits() {
+    let home = tempdir().unwrap();
+    whole(&home);
+    let usual = picture(&home, &["--model", "./whole"]);
+    let rounded = picture(&home, &["--model", "./whole", "--int8"]);
+    assert_eq!(rounded, picture(&home, &["--model", "./whole", "--int8"]));
+    assert_ne!(usual, rounded);
+    let pairs = usual.iter().zip(&rounded);
+    let error: u32 = pairs.map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
+    assert!(error < 6 * usual.len() as u32, "{error}");
+    kinora(&home)
+        .args(["image", "a fox", "--int8"])
+        .assert()
+        .code(1)
+        .stderr(contains("--int8"));
+}
+
 #[test]
 fn two_experts_are_two_files() {
     let home = tempdir().unwrap();
