@@ -29,7 +29,8 @@ fn numbers<const D: usize>(shape: [usize; D], seed: u32, device: &Device) -> Ten
 
 #[track_caller]
 fn agree<const D: usize>(what: &str, compute: impl Fn(&Device) -> Tensor<D>) {
-    let values = |device: &Device| -> Vec<f32> { compute(device).into_data().to_vec().unwrap() };
+    let values =
+        |device: &Device| -> Vec<f32> { compute(device).into_data().try_to_vec().unwrap() };
     let gpus = Device::enumerate(GPU.1).into_vec();
     let gpu = gpus
         .first()
