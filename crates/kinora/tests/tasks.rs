@@ -391,10 +391,10 @@ fn a_picture_is_made_and_a_storyboard_is_filmed() {
     ];
     let run = kinora(&folder).args(film).args(QUICK).assert().success();
     let told: Value = serde_json::from_slice(&run.get_output().stdout).unwrap();
-    // The first shot ends with a whole latent frame: 5 frames of 6.
+    // The first shot ends with a whole latent frame, 5 frames of 6; what it lacks the others have.
     assert_eq!(
         (&told["file"], &told["frames"]),
-        (&"film.mp4".into(), &14.into())
+        (&"film.mp4".into(), &15.into())
     );
     fs::write(folder.path().join("bad.toml"), "[[shot]]\nprompt = \"\"\n").unwrap();
     refused(
