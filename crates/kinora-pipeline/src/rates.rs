@@ -54,6 +54,39 @@ impl Rates {
     }
 }
 
+/// Where frames of the file lie in the model's time, in frames of the model after the piece's first. What lies between two frames is on
+/// its way from one to the other, also from the one before the piece and to the one after it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Way {
+    /// The first.
+    pub start: f64,
+    /// Each from the one before.
+    pub step: f64,
+}
+
+impl Way {
+    /// From a frame of the model on, at the rates' own steps.
+    pub fn from_start(rates: Rates) -> Self {
+        Self {
+            start: 0.0,
+            step: rates.step(),
+        }
+    }
+
+    /// Frame `index` of the file: the frame of the model that it is or comes after, and how much of the time to the next has passed then,
+    /// 0 to below 1.
+    pub(crate) fn at(&self, index: u64) -> (i64, f32) {
+        let place = self.start + self.step * index as f64;
+        // Times are rounded.
+        let near = (place * ROUNDED).round() / ROUNDED;
+        let whole = near.floor();
+        (whole as i64, (near - whole) as f32)
+    }
+}
+
+/// Parts of a frame that times are rounded to.
+const ROUNDED: f64 = 1e6;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@ use kinora_media::{Frame, FrameRate, FramesAt, open_source, resize_to_cover};
 
 use crate::finish::{Finish, FinishTimes};
 use crate::region::Region;
-use crate::{Error, Rates};
+use crate::{Error, Rates, Way};
 
 /// How frames of one shape become frames of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,39 +57,6 @@ impl Piece {
         }
     }
 }
-
-/// Where frames of the file lie in the model's time, in frames of the model after the piece's first. What lies between two frames is on
-/// its way from one to the other, also from the one before the piece and to the one after it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Way {
-    /// The first.
-    pub start: f64,
-    /// Each from the one before.
-    pub step: f64,
-}
-
-impl Way {
-    /// From a frame of the model on, at the rates' own steps.
-    pub fn from_start(rates: Rates) -> Self {
-        Self {
-            start: 0.0,
-            step: rates.step(),
-        }
-    }
-
-    /// Frame `index` of the file: the frame of the model that it is or comes after, and how much of the time to the next has passed then,
-    /// 0 to below 1.
-    fn at(&self, index: u64) -> (i64, f32) {
-        let place = self.start + self.step * index as f64;
-        // Times are rounded.
-        let near = (place * ROUNDED).round() / ROUNDED;
-        let whole = near.floor();
-        (whole as i64, (near - whole) as f32)
-    }
-}
-
-/// Parts of a frame that times are rounded to.
-const ROUNDED: f64 = 1e6;
 
 /// Puts the pieces of a clip together as the model's frames come. Of given clips one frame at a time is held.
 pub struct Reel {
