@@ -3,6 +3,7 @@
 //! A family knows nothing of tasks or files other than weights; the pipeline knows nothing of the
 //! family behind [`VideoModel`].
 
+mod checksum;
 mod error;
 mod family;
 pub mod interpolator;
@@ -16,5 +17,5 @@ pub mod weights;
 pub use error::{Error, TensorProblems};
 pub use family::{
     Anchor, ClipShape, Defaults, Description, GivenClip, GivenFrame, Known, KnownFrames, Origin,
-    Shown, Sizes, StageMemory, VideoModel, Window,
+    Region, Shown, Sizes, StageMemory, VideoModel, Window,
 };

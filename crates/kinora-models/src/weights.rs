@@ -13,7 +13,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::Error;
+use crate::{Error, checksum};
 
 /// Values of one tensor.
 #[derive(Debug, Clone, PartialEq)]
@@ -138,7 +138,8 @@ pub fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
         .expect("networks hold f32 tensors")
 }
 
-/// A safetensors file in memory; `storage` says how each tensor is stored, by its name.
+/// A safetensors file in memory; `storage` says how each tensor is stored, by its name. A checksum over all of it is
+/// among its tensors.
 ///
 /// # Errors
 ///
@@ -148,7 +149,7 @@ pub fn to_bytes(
     metadata: HashMap<String, String>,
     storage: impl Fn(&str) -> Storage,
 ) -> Result<Vec<u8>, Error> {
-    let encoded: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = tensors
+    let mut encoded: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = tensors
         .iter()
         .map(|(name, values)| {
             let (dtype, bytes) = match storage(name) {
@@ -169,6 +170,11 @@ pub fn to_bytes(
             (name.clone(), dtype, values.shape.clone(), bytes)
         })
         .collect();
+    let parts = encoded.iter();
+    let parts =
+        parts.map(|(name, dtype, shape, bytes)| (name.as_str(), *dtype, &shape[..], &bytes[..]));
+    let sum = checksum::of(&metadata, parts).to_vec();
+    encoded.push((checksum::NAME.into(), Dtype::U8, vec![sum.len()], sum));
     let format = |error: safetensors::SafeTensorError| Error::Format(error.to_string());
     let views = encoded
         .iter()
@@ -189,7 +195,8 @@ pub struct WeightFile<'a> {
 impl<'a> WeightFile<'a> {
     /// # Errors
     ///
-    /// [`Error::Format`] where the file is damaged or holds a type other than F32, BF16 and U8.
+    /// [`Error::Format`] where the file is damaged or holds a type other than F32, BF16 and U8, [`Error::Hash`] where it
+    /// has a checksum and not that.
     pub fn new(bytes: &'a [u8]) -> Result<Self, Error> {
         let format = |error: safetensors::SafeTensorError| Error::Format(error.to_string());
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
@@ -201,10 +208,9 @@ impl<'a> WeightFile<'a> {
                 view.dtype()
             )));
         }
-        Ok(Self {
-            file,
-            metadata: header.metadata().clone().unwrap_or_default(),
-        })
+        let metadata = header.metadata().clone().unwrap_or_default();
+        checksum::verify(&file, &metadata)?;
+        Ok(Self { file, metadata })
     }
 
     /// What it holds beside tensors.
@@ -299,6 +305,44 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 
 /// SHA-256 in hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    checksum::hexadecimal(&Sha256::digest(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_bit_anywhere_in_a_file_is_an_error() {
+        let values = |data: &[f32]| Values {
+            shape: vec![data.len()],
+            data: data.to_vec(),
+        };
+        let tensors = TensorMap::from([
+            ("a".to_owned(), values(&[1.0, -2.5])),
+            ("b".to_owned(), values(&[3.0, 255.0])),
+        ]);
+        let metadata = HashMap::from([("what".to_owned(), "a test".to_owned())]);
+        let storage = |name: &str| match name {
+            "a" => Storage::Bf16,
+            _ => Storage::U8,
+        };
+        let bytes = to_bytes(&tensors, metadata.clone(), storage).unwrap();
+        assert_eq!(from_bytes(&bytes).unwrap().1, metadata);
+        let read = WeightFile::new(&bytes).unwrap();
+        assert_eq!(read.bytes("b").unwrap().1, [3, 255]);
+        for place in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut changed = bytes.clone();
+                changed[place] ^= 1 << bit;
+                // What is read says the same: spaces pad the header, and a checksum under another name is none.
+                let is_another = WeightFile::new(&changed).is_ok_and(|file| {
+                    file.metadata() != read.metadata()
+                        || file.floats() != read.floats()
+                        || file.bytes("b") != read.bytes("b")
+                });
+                assert!(!is_another, "bit {bit} of byte {place}");
+            }
+        }
+    }
 }
