@@ -4,7 +4,7 @@ use crate::Problems;
 use crate::manifests::Crate;
 
 /// The house from the roof to the ground: a crate may depend on those after it.
-const LAYERS: [&str; 11] = [
+const LAYERS: [&str; 12] = [
     "kinora",
     "kinora-server",
     "kinora-train",
@@ -16,6 +16,7 @@ const LAYERS: [&str; 11] = [
     "kinora-sampling",
     "kinora-kernels",
     "kinora-media",
+    "kinora-style",
 ];
 
 /// What a crate must not know although it stands below.

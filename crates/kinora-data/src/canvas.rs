@@ -1,7 +1,7 @@
 //! A small anti-aliased painter in world coordinates. A canvas shows the same wherever its borders are.
 
 use crate::palette::Rgb;
-use crate::rng;
+pub(crate) use kinora_style::noise_2d;
 
 /// A picture with premultiplied colour that covers a part of the world.
 #[derive(Debug, Clone)]
@@ -249,24 +249,6 @@ fn over(pixel: &mut [f32; 4], color: Rgb, alpha: f32) {
 fn smooth_cover(distance: f32, edge: f32) -> f32 {
     let t = (0.5 - distance / (2.0 * edge)).clamp(0.0, 1.0);
     t * t * (3.0 - 2.0 * t)
-}
-
-/// Smooth noise in `-1.0..1.0` over the plane, one knot per unit.
-pub(crate) fn noise_2d(seed: u64, x: f32, y: f32) -> f32 {
-    let (cell_x, cell_y) = (x.floor(), y.floor());
-    let ease = |t: f32| t * t * (3.0 - 2.0 * t);
-    let (tx, ty) = (ease(x - cell_x), ease(y - cell_y));
-    let (cell_x, cell_y) = (cell_x as i64, cell_y as i64);
-    let knot = |i: i64, j: i64| {
-        let bits = rng::mix(
-            seed ^ (i as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-                ^ (j as u64).wrapping_mul(0xC2B2_AE3D_27D4_EB4F),
-        );
-        (bits >> 40) as f32 * (2.0 / 16_777_216.0) - 1.0
-    };
-    let top = knot(cell_x, cell_y) * (1.0 - tx) + knot(cell_x + 1, cell_y) * tx;
-    let bottom = knot(cell_x, cell_y + 1) * (1.0 - tx) + knot(cell_x + 1, cell_y + 1) * tx;
-    top * (1.0 - ty) + bottom * ty
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ mod scene;
 mod shot;
 mod sprite;
 mod sprite_source;
-mod style;
+mod style_words;
 mod vocabulary;
 mod weather;
 
@@ -49,4 +49,5 @@ pub use render::{Clip, RenderOptions, Renderer};
 pub use rng::Rng;
 pub use scene::{Companion, Labels, SceneSpec, Split, is_held_out};
 pub use shot::{Place, subject_light};
+pub use style_words::style_names;
 pub use vocabulary::{Aspect, Background, Side, Speed, Style, TimeOfDay, Weather};

@@ -11,7 +11,6 @@ use crate::palette::Palette;
 use crate::scene::SceneSpec;
 use crate::shot::{Place, Shot};
 use crate::sprite::Target;
-use crate::style;
 
 /// Which frames of a scene to render, and how large.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -119,12 +118,8 @@ impl<'a> Renderer<'a> {
             for (to, from) in pixels.chunks_exact_mut(3).zip(rgba.chunks_exact(4)) {
                 to.copy_from_slice(&from[..3]);
             }
-            let mut frame = style::Frame {
-                pixels,
-                width: options.width,
-                height: options.height,
-            };
-            style::apply(spec.style, &mut frame, layout.scale, spec.look_seed);
+            let size = [options.width, options.height];
+            spec.style.apply(pixels, size, spec.look_seed);
         }
         Ok(Clip {
             width: options.width,

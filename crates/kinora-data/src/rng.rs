@@ -1,5 +1,7 @@
 //! Random numbers that are the same on every machine: SplitMix64 and FNV-1a, in integers.
 
+pub(crate) use kinora_style::mix;
+
 /// SplitMix64 (Steele et al., 2014): tiny, seedable with any number, and good enough for scenes.
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
@@ -64,13 +66,6 @@ impl Rng {
             .rposition(|weight| *weight > 0.0)
             .unwrap_or(0)
     }
-}
-
-/// The finaliser of SplitMix64: every input bit reaches every output bit.
-pub(crate) fn mix(mut bits: u64) -> u64 {
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    bits ^ (bits >> 31)
 }
 
 /// FNV-1a over the parts, with a separator between them.

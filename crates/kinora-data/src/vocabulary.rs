@@ -4,6 +4,8 @@ use crate::index::{Class, Entry};
 use crate::motion::on;
 use crate::named::named_enum;
 
+pub use kinora_style::Style;
+
 named_enum! {
     /// Where the scene is.
     Background {
@@ -67,26 +69,6 @@ named_enum! {
 }
 
 named_enum! {
-    /// How the picture is made.
-    Style {
-        /// As rendered.
-        Natural = "natural",
-        /// Few flat colours.
-        Flat = "flat",
-        /// Large square pixels.
-        Pixel = "pixel",
-        /// Pencil lines on paper.
-        Sketch = "sketch",
-        /// Soft washed colours.
-        Watercolor = "watercolor",
-        /// Bright lines in the dark.
-        Neon = "neon",
-        /// Shades of grey.
-        Monochrome = "monochrome",
-    }
-}
-
-named_enum! {
     /// How fast the subject moves.
     Speed {
         /// Two thirds of the usual speed.
@@ -107,6 +89,12 @@ named_enum! {
         Square = "square",
         /// 96×176.
         Tall = "tall",
+        /// 144×112.
+        Standard = "standard",
+        /// 112×144.
+        Portrait = "portrait",
+        /// 224×96.
+        Ultrawide = "ultrawide",
     }
 }
 
@@ -127,6 +115,9 @@ impl Aspect {
             Self::Wide => (176, 96),
             Self::Square => (128, 128),
             Self::Tall => (96, 176),
+            Self::Standard => (144, 112),
+            Self::Portrait => (112, 144),
+            Self::Ultrawide => (224, 96),
         }
     }
 }

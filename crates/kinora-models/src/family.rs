@@ -88,8 +88,24 @@ pub enum Shown {
 pub struct GivenFrame {
     /// `[1, 3, 1, height, width]`, −1 to 1.
     pub picture: Tensor<5>,
-    /// Where it is made anew, `[1, 1, 1, height, width]`: 1 is to be made, 0 stays. `None` where all of it stays.
+    /// Where it is made anew, `[1, 1, 1, height, width]`: 1 is to be made, 0 stays. `None` where nothing is, and in a changed clip
+    /// where all of it is.
     pub made: Option<Tensor<5>>,
+}
+
+/// A latent frame that is changed, as a whole or in a region.
+#[derive(Debug, Clone, Copy)]
+pub struct Region<'a> {
+    /// What is to be seen.
+    pub prompt: &'a str,
+    /// The whole clip.
+    pub clip: ClipShape,
+    /// The clip that the frames are cut from, where the same model made it.
+    pub origin: Option<&'a Origin>,
+    /// Index in the whole clip.
+    pub latent_frame: usize,
+    /// The given frames, each with its region if it has one.
+    pub frames: &'a [GivenFrame],
 }
 
 /// What is given of a clip beside its latents.
@@ -139,8 +155,6 @@ pub struct Window<'a> {
     pub timesteps: &'a [f32],
     /// Index in the whole clip of the window's first latent frame.
     pub first_latent_frame: usize,
-    /// What its latent frames are changed from, where all of them are given; the known ones are what they are.
-    pub source: Option<&'a Tensor<5>>,
     /// A clean latent frame from elsewhere in the clip, where the model looks at one ([`Description::anchored`]).
     pub anchor: Option<Anchor<'a>>,
 }
@@ -173,6 +187,8 @@ pub struct Known<'a> {
     pub beside: &'a [(usize, Tensor<5>)],
     /// The clip that the known frames are cut from, where the same model made it.
     pub origin: Option<&'a Origin>,
+    /// Whether that clip is changed as a whole: what is named takes the place of what was.
+    pub changes: bool,
 }
 
 /// A clip of the model's own that another goes on from: what was settled for it still holds.
@@ -276,6 +292,17 @@ pub trait VideoModel {
     /// A size or frames that the model does not take, and weights that cannot be read.
     fn show(&self, texts: &mut [&mut Self::Text], given: &GivenClip<'_>) -> Result<(), Error> {
         let _ = (texts, given);
+        Ok(())
+    }
+
+    /// Shows frames that are changed: those of one latent frame after the other, before it is sampled and before it is
+    /// decoded. By default they are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// As [`plan`](Self::plan).
+    fn see(&self, text: &mut Self::Text, region: &Region<'_>) -> Result<(), Error> {
+        let _ = (text, region);
         Ok(())
     }
 

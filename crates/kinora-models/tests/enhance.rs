@@ -9,6 +9,7 @@ use kinora_models::mini::config::{
 };
 use kinora_models::mini::lexicon::{Animation, Entry, Lexicon, PICTURE_VALUES};
 use kinora_models::mini::pictures::Pictures;
+use kinora_models::mini::styles::Styles;
 use kinora_models::mini::text::tokenize;
 use kinora_models::mini::{Mini, MiniConfig, MiniNetworks, MiniParts};
 use tokenizers::Tokenizer;
@@ -77,6 +78,7 @@ fn model(max_tokens: usize) -> Mini {
     let parts = MiniParts {
         backdrops: Backdrops::new(places, vec![day], Vec::new(), Vec::new()).unwrap(),
         weathers: Weathers::default(),
+        styles: Styles::default(),
         networks: MiniNetworks::new(&config, &device),
         config,
         tokenizer,

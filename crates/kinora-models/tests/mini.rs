@@ -14,10 +14,12 @@ use kinora_models::mini::lexicon::{Animation, Entry, Lexicon, PICTURE_PIXELS};
 use kinora_models::mini::looks::Looks;
 use kinora_models::mini::pictures::{Indexed, Pictures};
 use kinora_models::mini::plate::COVERAGE;
+use kinora_models::mini::styles::{NamedStyle, Styles};
 use kinora_models::mini::transformer::{Context, Moments};
 use kinora_models::mini::{Mini, MiniConfig, MiniNetworks, MiniParts};
 use kinora_models::weights;
 use kinora_models::{Anchor, ClipShape, Error, Known, Origin, VideoModel, Window};
+use kinora_style::Style;
 use tokenizers::Tokenizer;
 use tokenizers::models::wordlevel::WordLevel;
 
@@ -265,6 +267,7 @@ fn model_showing(then: u8, device: &Device) -> Mini {
     let parts = MiniParts {
         backdrops: backdrops(&config.sizes),
         weathers: weathers(),
+        styles: styles(),
         config,
         networks,
         tokenizer: tokenizer(),
@@ -275,6 +278,13 @@ fn model_showing(then: u8, device: &Device) -> Mini {
 
 /// A dark beach and a bright sea.
 /// Half of a frame is white rain.
+fn styles() -> Styles {
+    Styles::new(vec![NamedStyle {
+        style: Style::Pixel,
+        phrases: vec!["pixel art".into()],
+    }])
+}
+
 fn weathers() -> Weathers {
     let size = [64, 64];
     let named = NamedWeather {
@@ -327,7 +337,6 @@ fn velocity_beside(model: &Mini, latents: Tensor<5>, prompt: &str, known: Known<
         latents,
         timesteps: &[0.0, 0.7],
         first_latent_frame: 3,
-        source: None,
         anchor: None,
     };
     model.velocity(window, &text).unwrap()
@@ -351,6 +360,7 @@ fn weight_file_round_trips() {
     assert_eq!(loaded.weathers().named(), model.weathers().named());
     assert_eq!(loaded.weathers().loops(), model.weathers().loops());
     assert_eq!(loaded.weathers().shape(), model.weathers().shape());
+    assert_eq!(loaded.styles().named(), model.styles().named());
     let latents = random([1, 8, 2, 3, 4], &device);
     close(
         velocity(&loaded, latents.clone()),
@@ -451,7 +461,16 @@ fn a_clip_goes_on_from_its_own_as_if_it_had_been_longer() {
     let prompt = "a koala waves";
     let on_from = |origin: Option<&Origin>, prompt: &str| {
         let beside = &beside;
-        velocity_beside(&model, latents.clone(), prompt, Known { beside, origin })
+        velocity_beside(
+            &model,
+            latents.clone(),
+            prompt,
+            Known {
+                beside,
+                origin,
+                changes: false,
+            },
+        )
     };
     let origin = Origin {
         prompt: prompt.into(),
@@ -477,7 +496,6 @@ fn a_named_subject_reaches_the_denoiser() {
         latents,
         timesteps: &[0.0, 0.7],
         first_latent_frame: 3,
-        source: None,
         anchor: None,
     };
     let text = model.encode_text("a koala waves").unwrap();
@@ -520,7 +538,6 @@ fn a_named_place_reaches_the_denoiser() {
             latents: latents.clone(),
             timesteps: &[0.7, 0.7],
             first_latent_frame: 0,
-            source: None,
             anchor: None,
         };
         model.velocity(window, &text(place)).unwrap()
@@ -554,7 +571,6 @@ fn a_batch_of_windows_is_as_each_alone() {
             latents: latents.clone(),
             timesteps: &[0.0, 0.7],
             first_latent_frame: 3,
-            source: None,
             anchor,
         };
         let asked = texts.iter().map(|text| (window(), text)).collect();

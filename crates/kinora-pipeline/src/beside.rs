@@ -66,7 +66,8 @@ impl Beside {
     }
 }
 
-fn pixels(made: &[bool], [width, height]: [usize; 2], device: &Device) -> Tensor<5> {
+/// `[1, 1, 1, height, width]`: 1 is to be made, 0 stays.
+pub(crate) fn pixels(made: &[bool], [width, height]: [usize; 2], device: &Device) -> Tensor<5> {
     let values: Vec<f32> = made.iter().map(|&made| f32::from(u8::from(made))).collect();
     Tensor::from_data(TensorData::new(values, [1, 1, 1, height, width]), device)
 }

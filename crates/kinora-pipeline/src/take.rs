@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 use kinora_media::Frame;
-use kinora_models::{Anchor, ClipShape, Description, Known, KnownFrames, Origin, VideoModel};
+use kinora_models::{
+    Anchor, ClipShape, Description, Known, KnownFrames, Origin, Region, VideoModel,
+};
 
 use crate::frames::frames_from_tensor;
 use crate::generate::{Progress, Report, StageTimes};
@@ -19,6 +21,8 @@ use crate::{Beside, Error, LatentFrame, Layout, Sampling};
 
 /// Latent frames over which made frames take over the light of given ones beside them.
 const SEAM_LATENT_FRAMES: usize = 2;
+/// Noise level from which on what stood in a changed clip can give way. Below, half of one thing would be seen and half of another.
+const REPLACED_FROM: f32 = 0.75;
 
 /// One timeline with one prompt.
 pub struct Take<'a> {
@@ -100,10 +104,26 @@ impl<'a> Placed<'a> {
         }
     }
 
-    /// A plan settles where things are in a clip; it would contradict frames that are only to be changed.
-    fn can_be_planned(&self) -> bool {
-        let mut kinds = (self.lead..self.len()).map(|index| self.kind(index));
-        kinds.all(|kind| matches!(kind, Kind::Free | Kind::Known))
+    fn kinds(&self) -> impl Iterator<Item = Kind> {
+        (self.lead..self.len()).map(|index| self.kind(index))
+    }
+
+    /// Whether all that is not known is new.
+    fn is_new(&self) -> bool {
+        self.kinds()
+            .all(|kind| matches!(kind, Kind::Free | Kind::Known))
+    }
+
+    /// Whether a clip of the model's own is changed as a whole, and by so much that something else may stand where something stood.
+    fn replaces_own(&self) -> bool {
+        let replaces = |kind| matches!(kind, Kind::Noised(level) if level >= REPLACED_FROM);
+        self.take.origin.is_some() && self.kinds().all(replaces)
+    }
+
+    /// Whether given frames are seen by the model one after the other: those that are changed, but for what a plan settles.
+    fn sees(&self, index: usize) -> bool {
+        let is_changed = matches!(self.kind(index), Kind::Noised(_) | Kind::InRegion(_));
+        is_changed && !self.replaces_own()
     }
 
     /// The given latent frames beside those that are to be made.
@@ -129,7 +149,7 @@ impl<'a> Placed<'a> {
     /// holds it, and neither does anything hold a window that ends what was given before at what is given after: it turns from one into
     /// the other.
     fn anchor(&self, span: &Span) -> Option<usize> {
-        if self.take.joined || !self.can_be_planned() {
+        if self.take.joined || !self.is_new() {
             return None;
         }
         let is_known = |&index: &usize| self.kind(index) == Kind::Known;
@@ -262,22 +282,49 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
         go_on(&mut self.on_progress, progress)
     }
 
+    fn clip(&self, placed: &Placed<'_>) -> ClipShape {
+        ClipShape {
+            size: self.size,
+            latent_frames: placed.len(),
+            seed: placed.take.sampling.seed,
+        }
+    }
+
+    /// Shows the model a latent frame that is changed.
+    fn see(
+        &self,
+        placed: &Placed<'_>,
+        text: &mut M::Text,
+        (index, frame): (usize, &LatentFrame),
+    ) -> Result<(), Error> {
+        if let LatentFrame::Noised { frames, .. } = frame {
+            let region = Region {
+                prompt: placed.take.prompt,
+                clip: self.clip(placed),
+                origin: placed.take.origin.as_ref(),
+                latent_frame: index,
+                frames,
+            };
+            self.model.see(text, &region)?;
+        }
+        Ok(())
+    }
+
     /// The prompt and what to keep away from, encoded; the latter only where there is guidance.
     fn texts(&self, placed: &mut Placed<'_>) -> Result<Texts<M::Text>, Error> {
         let take = &placed.take;
         let negative = take.sampling.is_guided().then_some(take.negative);
         let (mut positive, mut negative) = self.model.encode_texts(take.prompt, negative)?;
-        if placed.can_be_planned() {
+        // A plan settles where things are in a clip; it would contradict frames of others that are only to be changed.
+        let changes = placed.replaces_own();
+        if placed.is_new() || changes {
             let given = placed.given()?;
             let take = &placed.take;
-            let clip = ClipShape {
-                size: self.size,
-                latent_frames: placed.len(),
-                seed: take.sampling.seed,
-            };
+            let clip = self.clip(placed);
             let known = Known {
                 beside: &given,
                 origin: take.origin.as_ref(),
+                changes,
             };
             positive = self.model.plan(take.prompt, positive, clip, known)?;
         }
@@ -402,14 +449,21 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
             *texts = Some(self.texts(placed)?);
             tally.times.text += clock.elapsed();
         }
-        let texts = match (texts, &self.session) {
-            (_, Some(session)) if kept => {
-                let mut shape = frame_shape;
-                shape[2] = span.makes.len();
-                return session.load(number, shape, self.device);
+        if let (Some(session), true) = (&self.session, kept) {
+            if let Some((text, _)) = texts {
+                for index in span.makes.clone() {
+                    if placed.sees(index) {
+                        let frame = placed.take.layout.latent_frame(index - placed.lead)?;
+                        self.see(placed, text, (index, &frame))?;
+                    }
+                }
             }
-            (Some(texts), _) => texts,
-            (None, _) => unreachable!("a window that is to be sampled has its texts"),
+            let mut shape = frame_shape;
+            shape[2] = span.makes.len();
+            return session.load(number, shape, self.device);
+        }
+        let Some(texts) = texts else {
+            unreachable!("a window that is to be sampled has its texts");
         };
         let clock = Instant::now();
         let lead = placed.lead;
@@ -419,6 +473,11 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
             None => placed.take.layout.latent_frame(index - lead),
         };
         let frames: Vec<LatentFrame> = span.sees.clone().map(frame).collect::<Result<_, _>>()?;
+        for (index, frame) in span.sees.clone().zip(&frames) {
+            if placed.sees(index) {
+                self.see(placed, &mut texts.0, (index, frame))?;
+            }
+        }
         let request = WindowRequest {
             frames: &frames,
             first_latent_frame: span.sees.start,

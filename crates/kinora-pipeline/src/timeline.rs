@@ -1,6 +1,7 @@
 //! The latent frames of a clip: known, to be changed, or free.
 
 use burn::tensor::Tensor;
+use kinora_models::GivenFrame;
 
 use crate::Error;
 
@@ -17,6 +18,8 @@ pub enum LatentFrame {
         strength: f32,
         /// Where it changes, `[1, 1, 1, height, width]`: 1 is to be made, 0 stays; `None` is everywhere.
         region: Option<Box<Tensor<5>>>,
+        /// The given frames that it was encoded from.
+        frames: Vec<GivenFrame>,
     },
     /// To be made.
     Free,
@@ -27,8 +30,10 @@ pub enum LatentFrame {
 pub enum Kind {
     /// [`LatentFrame::Known`]
     Known,
-    /// [`LatentFrame::Noised`], by this strength.
+    /// [`LatentFrame::Noised`] everywhere, by this strength.
     Noised(f32),
+    /// [`LatentFrame::Noised`] in a region, by this strength.
+    InRegion(f32),
     /// [`LatentFrame::Free`]
     Free,
 }
@@ -38,7 +43,7 @@ impl Kind {
     pub(crate) fn strength(self) -> f32 {
         match self {
             Self::Known => 0.0,
-            Self::Noised(strength) => strength,
+            Self::Noised(strength) | Self::InRegion(strength) => strength,
             Self::Free => 1.0,
         }
     }
@@ -94,7 +99,12 @@ impl Layout for Timeline {
     fn kind(&self, index: usize) -> Kind {
         match &self.latent_frames[index] {
             LatentFrame::Known(_) => Kind::Known,
-            LatentFrame::Noised { strength, .. } => Kind::Noised(*strength),
+            LatentFrame::Noised {
+                strength, region, ..
+            } => match region {
+                Some(_) => Kind::InRegion(*strength),
+                None => Kind::Noised(*strength),
+            },
             LatentFrame::Free => Kind::Free,
         }
     }

@@ -158,6 +158,7 @@ impl Start {
                 latents,
                 strength,
                 region,
+                ..
             } => {
                 let noise = noise();
                 Self {
@@ -229,21 +230,6 @@ impl Track {
     }
 }
 
-/// What is changed as a whole: nothing of it is free or keeps a part of itself.
-fn source(frames: &[LatentFrame]) -> Option<Tensor<5>> {
-    let latents = |frame: &LatentFrame| match frame {
-        LatentFrame::Known(latents) => Some(latents.clone()),
-        LatentFrame::Noised {
-            latents,
-            region: None,
-            ..
-        } => Some(latents.clone()),
-        LatentFrame::Noised { .. } | LatentFrame::Free => None,
-    };
-    let latents: Option<Vec<Tensor<5>>> = frames.iter().map(latents).collect();
-    latents.map(|latents| Tensor::cat(latents, 2))
-}
-
 /// How far a window is denoised: all that its other steps depend on.
 #[derive(Debug, Clone)]
 pub(crate) struct Partway {
@@ -302,7 +288,6 @@ pub(crate) fn sample<M: VideoModel>(
 /// A window that is being denoised.
 struct Denoising {
     x: Tensor<5>,
-    source: Option<Tensor<5>>,
     levels: Levels,
     tracks: Vec<Track>,
     /// The next one.
@@ -336,7 +321,6 @@ impl Denoising {
             .map(|start| Track::new(start, &levels, sampling.sampler));
         let mut denoising = Self {
             x,
-            source: source(request.frames),
             tracks: tracks.collect(),
             levels,
             step: 0,
@@ -428,21 +412,19 @@ impl Denoising {
         timesteps: &[f32],
     ) -> Result<Vec<Tensor<5>>, Error> {
         let ask_all = || {
-            let with = |text, source| {
+            let with = |text| {
                 let window = Window {
                     latents: self.x.clone(),
                     timesteps,
                     first_latent_frame: request.first_latent_frame,
-                    source,
                     anchor: request.anchor,
                 };
                 (window, text)
             };
-            // Guidance leads away from what neither words nor source ask for.
-            let mut asked = vec![with(request.positive, self.source.as_ref())];
+            let mut asked = vec![with(request.positive)];
             let guidance = request.sampling.guidance_at(noisiest(timesteps));
             let negative = (request.negative).filter(|_| guidance.is_some());
-            asked.extend(negative.map(|negative| with(negative, None)));
+            asked.extend(negative.map(with));
             Ok(model.velocities(asked)?)
         };
         let Some(threshold) = request.sampling.step_cache else {

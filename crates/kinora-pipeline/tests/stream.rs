@@ -132,6 +132,7 @@ fn every_sampler_ends_at_the_same_frames() {
         for (place, strength) in [(2, 1.0), (3, 0.4)] {
             let latents = given.clone();
             latent_frames[place] = LatentFrame::Noised {
+                frames: Vec::new(),
                 latents,
                 strength,
                 region: None,
@@ -170,6 +171,7 @@ fn what_a_model_cannot_make_is_refused() {
     let latents = columns.reshape([1, 1, 1, 1, 8]).expand([1, 3, 1, 4, 8]);
     let known = LatentFrame::Known(latents.clone());
     let noised = |strength| LatentFrame::Noised {
+        frames: Vec::new(),
         latents: latents.clone(),
         strength,
         region: None,

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::{Device, Distribution, Tensor};
-use kinora_data::{Pack, Split};
+use kinora_data::{Pack, Split, Style};
 use kinora_models::weights;
 
 use held_out::held_out_shares;
@@ -90,7 +90,7 @@ fn fit(
     let fresh = Network::new(
         config.network,
         sight.code.weight.dims()[1],
-        corpus.pack().len(),
+        (corpus.pack().len(), Style::ALL.len()),
         &device.clone().autodiff(),
     );
     let descent = Descent::open(&mut run, fresh, |_, fresh| {

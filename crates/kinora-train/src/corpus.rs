@@ -18,13 +18,15 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::drift::Drift;
-use crate::given::{Given, Shares};
+use crate::given::{Given, Shares, change_caption};
 use crate::staging::{Layouts, StageBuilder, Staging, Told, layout_start};
 
 /// Frames per second of the training clips.
 pub(crate) const FRAMES_PER_SECOND: usize = 12;
 /// Share of the captions of layouts that leave open to which side a subject goes.
 const UNDIRECTED: f64 = 0.3;
+/// Share of the captions of changed clips that say the change alone.
+const CHANGE_ALONE: f64 = 0.4;
 /// Added to a run's seed for scenes that training never sees.
 pub(crate) const HELD_OUT_SEED: u64 = 0x5EED_0F4E_1D00;
 
@@ -169,7 +171,7 @@ impl Corpus {
     fn draw(&self, step: u32) -> (ChaCha8Rng, Aspect) {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(u64::from(step));
-        let aspect = Aspect::ALL[[0, 0, 1, 2][rng.random_range(0..4)]];
+        let aspect = Aspect::ALL[[0, 0, 0, 1, 2, 3, 4, 5][rng.random_range(0..8)]];
         (rng, aspect)
     }
 
@@ -181,7 +183,7 @@ impl Corpus {
         let mut batch = self.empty([width, height], shape, rng.clone());
         batch.staging = self.stage.as_ref().map(|_| Staging::default());
         for _ in 0..shape.batch {
-            let (mut spec, caption) = self.told_scene(&mut rng);
+            let (mut spec, mut caption) = self.told_scene(&mut rng);
             spec.aspect = aspect;
             let first = if shape.anchored {
                 // A clip that is made backwards begins beside an anchor that lies behind.
@@ -226,6 +228,11 @@ impl Corpus {
                     ..stage.shares
                 };
                 let given = Given::draw(&mut rng, shares, window);
+                if let Some(Given::Remixed { .. }) = given
+                    && rng.random_bool(CHANGE_ALONE)
+                {
+                    caption = change_caption(&spec, &mut rng);
+                }
                 let mut plate = Plate::default();
                 match &given {
                     Some(given) => {

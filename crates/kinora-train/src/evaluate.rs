@@ -279,7 +279,13 @@ impl Judged {
 /// sees.
 fn scene(options: &EvaluateOptions<'_>, index: usize) -> SceneSpec {
     let seed = clip_seed(options, index);
+    // In a style that the judges know.
+    let known = |spec: &SceneSpec| spec.style.index() < options.judges.styles();
+    let mut others = kinora_data::Rng::new(seed);
     let mut spec = SceneSpec::sample(seed, options.pack, Split::HeldOut);
+    while !known(&spec) {
+        spec = SceneSpec::sample(others.next_u64(), options.pack, Split::HeldOut);
+    }
     spec.aspect = Aspect::Wide;
     spec
 }

@@ -28,6 +28,7 @@ mod readings;
 mod run;
 mod shelf;
 mod staging;
+mod styles;
 mod tokenizer;
 pub mod transformer;
 pub mod upscaler;

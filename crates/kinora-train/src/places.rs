@@ -24,8 +24,19 @@ const LIGHTS: [(TimeOfDay, Weather); 7] = [
 ];
 const DAYLIGHT: (TimeOfDay, Weather) = (TimeOfDay::Day, Weather::Clear);
 
-/// The places of a model that makes frames of `sizes`.
+/// Shapes that are shown by the pictures of others.
+const NOT_PAINTED: [Aspect; 3] = [Aspect::Standard, Aspect::Portrait, Aspect::Ultrawide];
+
+/// Those of the sizes for which pictures are made.
+pub(crate) fn painted(sizes: &[[usize; 2]]) -> Vec<[usize; 2]> {
+    let others = NOT_PAINTED.map(|aspect| <[usize; 2]>::from(aspect.native_size()));
+    let painted = |size: &&[usize; 2]| !others.contains(size);
+    sizes.iter().filter(painted).copied().collect()
+}
+
+/// The places of a model that makes frames of `sizes`, those that are painted first.
 pub(crate) fn backdrops(pack: &Pack, sizes: &[[usize; 2]]) -> Backdrops {
+    let sizes = painted(sizes);
     let places: Vec<NamedPlace> = Background::ALL.iter().map(|&place| named(place)).collect();
     let looks = sizes.iter().map(|&size| {
         let looks = |&place: &Background| {
@@ -37,7 +48,7 @@ pub(crate) fn backdrops(pack: &Pack, sizes: &[[usize; 2]]) -> Backdrops {
     });
     let looks = looks.collect();
     let lights = LIGHTS.map(|light| named_light(light, pack)).to_vec();
-    Backdrops::new(places, lights, sizes.to_vec(), looks).expect("they are made for each other")
+    Backdrops::new(places, lights, sizes, looks).expect("they are made for each other")
 }
 
 /// A scene in the light that its plate shows: that of its time of day and, by day, of its weather.

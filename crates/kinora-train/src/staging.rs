@@ -1,12 +1,13 @@
 //! What is told of a scene beside its caption: plates to the denoiser, layouts to the director.
 
-use kinora_data::{RenderOptions, Renderer, SceneSpec, View, subject_light};
+use kinora_data::{RenderOptions, Renderer, SceneSpec, Style, View, subject_light};
 use kinora_models::mini::air::Air;
 use kinora_models::mini::backdrop::{Backdrop, ZOOM_HEIGHT};
 use kinora_models::mini::backdrops::Backdrops;
 use kinora_models::mini::layout::{self, FrameLayout, Place, Places, SLOTS};
 use kinora_models::mini::lexicon::Lexicon;
 use kinora_models::mini::plate::{Figure, Plate, PlateSize, Props};
+use kinora_models::mini::styles::Finish;
 use kinora_models::mini::{DIRECTOR_FRAMES, DIRECTOR_LATEST};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -68,6 +69,7 @@ pub(crate) struct Setting {
     light: [f32; 3],
     /// Whether what falls or drifts is shown.
     has_air: bool,
+    finish: Option<Finish>,
 }
 
 /// A scene as it is told to the denoisers.
@@ -99,7 +101,7 @@ impl StageBuilder {
 
     /// What stands around a scene's subjects: its place, if the caption names it, in its light. A light that the caption does not
     /// name is shown too, so that the denoiser takes light from the plate. Now and then it is daylight, because a prompt may say
-    /// a light in words that no plate knows; then its weather is not shown either.
+    /// a light in words that no plate knows; then its weather and its style are not shown either.
     pub(crate) fn setting(
         &self,
         spec: &SceneSpec,
@@ -118,6 +120,7 @@ impl StageBuilder {
             backdrop: is_named.then(|| Backdrop::new(&places::picture(&lit, size), size)),
             light: subject_light(&lit),
             has_air: !plain,
+            finish: finish(spec).filter(|_| !plain),
         }
     }
 
@@ -141,13 +144,27 @@ impl StageBuilder {
             figures: &figures,
             light: setting.light,
             air: air.as_ref(),
+            finish: setting.finish,
         };
         Plate::draw(size, props, &path)
     }
 }
 
+/// What a scene is finished with, where that changes anything.
+pub(crate) fn finish(spec: &SceneSpec) -> Option<Finish> {
+    (spec.style != Style::Natural).then_some(Finish {
+        style: spec.style,
+        seed: spec.look_seed,
+    })
+}
+
 /// The scene's own weather in each frame of each latent frame of a window; `None` in clear air.
-fn air(told: Told<'_>, light: [f32; 3], window: Window, patch_frames: usize) -> Option<Air> {
+pub(crate) fn air(
+    told: Told<'_>,
+    light: [f32; 3],
+    window: Window,
+    patch_frames: usize,
+) -> Option<Air> {
     let (options, padding) = window.options(patch_frames);
     let over = told.renderer.air(told.spec, options, light);
     let over = over.expect("native sizes and frame counts can be rendered")?;

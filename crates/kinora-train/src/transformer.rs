@@ -13,6 +13,7 @@ use kinora_models::mini::air::Weathers;
 use kinora_models::mini::autoencoder::Autoencoder;
 use kinora_models::mini::backdrops::Backdrops;
 use kinora_models::mini::lexicon::Lexicon;
+use kinora_models::mini::styles::Styles;
 use kinora_models::mini::text::{TextEncoder, Tokens};
 use kinora_models::mini::transformer::Transformer;
 use kinora_models::mini::{Director, Mini, MiniConfig, MiniNetworks, MiniParts, plate_condition};
@@ -31,7 +32,9 @@ use crate::given::Shares;
 use crate::readings::Readings;
 use crate::run::Run;
 use crate::tokenizer::tokenize_clipped;
-use crate::{Error, TransformerRun, autoencoder, growth, lexicon, places, tokenizer, weathers};
+use crate::{
+    Error, TransformerRun, autoencoder, growth, lexicon, places, styles, tokenizer, weathers,
+};
 
 /// By how much the noise levels near to noise are shifted: half of them are above 0.99. A look is the same in all of a window's
 /// tokens, so together they show it through less noise than that, and only above are the words needed.
@@ -72,6 +75,7 @@ struct Fixed {
     lexicon: Lexicon,
     backdrops: Backdrops,
     weathers: Weathers,
+    styles: Styles,
     device: Device,
 }
 
@@ -119,6 +123,7 @@ pub fn train(
         },
         backdrops: places::backdrops(&pack, &model_config.sizes),
         weathers: weathers::weathers(&model_config.sizes),
+        styles: styles::styles(),
         lexicon: match &config.lexicon {
             Some(path) => lexicon::animated_lexicon(&Pack::open(path)?),
             None => lexicon::animated_lexicon(&pack),
@@ -266,6 +271,7 @@ fn export(
         lexicon: fixed.lexicon.clone(),
         backdrops: fixed.backdrops.clone(),
         weathers: fixed.weathers.clone(),
+        styles: fixed.styles.clone(),
     };
     let model = Mini::new(&config.name, String::new(), parts, &fixed.device);
     let path = run.folder().join("model.safetensors");

@@ -5,6 +5,7 @@ use kinora_models::mini::air::{NamedWeather, Weathers};
 use kinora_models::mini::looks::Looks;
 
 use crate::corpus::FRAMES_PER_SECOND;
+use crate::places;
 
 /// What is seen, and the part of its brightness that it has in any light, by how it is drawn.
 const SEEN: [(Weather, f32); 4] = [
@@ -20,6 +21,7 @@ const SEED: u64 = 0x5EA_501;
 
 /// The weathers of a model that makes frames of `sizes`.
 pub(crate) fn weathers(sizes: &[[usize; 2]]) -> Weathers {
+    let sizes = places::painted(sizes);
     let side = |axis: usize| sizes.iter().map(|size| size[axis]).max().unwrap_or(1);
     let size = [side(0), side(1)];
     // As large as where frames are widest: drops are counted in sides of the smaller edge.

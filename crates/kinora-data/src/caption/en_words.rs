@@ -349,5 +349,6 @@ pub(super) fn style(style: Style) -> &'static [&'static str] {
             "black-and-white movie",
             "monochrome film",
         ],
+        Style::Clay => &["clay animation", "claymation", "modelled in clay"],
     }
 }

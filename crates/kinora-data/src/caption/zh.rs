@@ -240,5 +240,6 @@ fn style(style: Style) -> &'static [&'static str] {
         Style::Watercolor => &["水彩画", "水彩风格"],
         Style::Neon => &["霓虹风格", "霓虹灯效果"],
         Style::Monochrome => &["黑白电影", "黑白画面"],
+        Style::Clay => &["黏土动画", "黏土风格"],
     }
 }

@@ -164,7 +164,7 @@ impl Weathers {
     ) -> Result<Option<Air>, Error> {
         let weather = &self.named[id];
         let reaches = place.is_none_or(|place| weather.reaches.get(place).copied().unwrap_or(true));
-        if !reaches || size[0] > self.size[0] || size[1] > self.size[1] {
+        if !reaches {
             return Ok(None);
         }
         let bytes = Self::loop_bytes(self.size, self.frames);
@@ -176,6 +176,7 @@ impl Weathers {
         let frame = |planes: &[u8]| -> Vec<u8> {
             let places = (0..size[1]).flat_map(|y| (0..size[0]).map(move |x| (x, y)));
             let pixel = |(x, y): (usize, usize)| {
+                let (x, y) = (mirrored(x, self.size[0]), mirrored(y, self.size[1]));
                 let at = |channel: usize| planes[channel * plane + y * self.size[0] + x];
                 let cover = at(3);
                 let colour = |c: usize| ((f32::from(at(c)) * lit[c]).round() as u8).min(cover);
@@ -186,6 +187,12 @@ impl Weathers {
         let frames = planes.chunks_exact(CHANNELS * plane).map(frame).collect();
         Ok(Some(Air::new(frames)))
     }
+}
+
+/// Larger frames see the loop again, as in a mirror.
+fn mirrored(at: usize, side: usize) -> usize {
+    let there = at % (2 * side);
+    there.min(2 * side - 1 - there)
 }
 
 #[cfg(test)]
@@ -227,8 +234,11 @@ mod tests {
         assert_eq!(rain.at(2), rain.at(0));
         let snow = over("snow, then rain", None, 0.0).unwrap();
         assert_eq!(snow.at(0)[4..8], [51, 0, 100, 200]);
-        let larger = weathers.over(0, None, [5, 3], [1.0; 3]);
-        assert_eq!(larger.unwrap(), None);
+        // What is wider than the loop sees it as in a mirror.
+        let larger = weathers.over(0, None, [6, 3], [1.0; 3]).unwrap();
+        let larger = larger.unwrap();
+        let reds: Vec<u8> = larger.at(0)[..24].chunks(4).map(|pixel| pixel[0]).collect();
+        assert_eq!(reds, [0, 1, 2, 3, 3, 2]);
     }
 
     #[test]

@@ -34,6 +34,29 @@ pub fn backdrop_size([width, height]: [usize; 2]) -> [usize; 3] {
     ]
 }
 
+/// A backdrop for frames of another size, in bytes of red, green, blue and depth: the same at the same scale, as much of it as
+/// [`backdrop_size`] says, around the point that zoom leaves in place. Beyond its borders it goes on as it ends.
+pub(super) fn refit(rgbd: &[u8], from: [usize; 2], to: [usize; 2]) -> Vec<u8> {
+    let ([inner, height, margin], [new_inner, new_height, new_margin]) =
+        (backdrop_size(from), backdrop_size(to));
+    let (width, new_width) = (inner + 2 * margin, new_inner + 2 * new_margin);
+    // What is in the middle stays there, and so does the height that zoom leaves in place.
+    let left = (width as f32 - new_width as f32) / 2.0;
+    let top = ZOOM_HEIGHT * (height as f32 - new_height as f32);
+    let there = |at: usize, shift: f32, pixels: usize| {
+        (at as f32 + shift).round().clamp(0.0, (pixels - 1) as f32) as usize
+    };
+    let pixel = |i: usize| {
+        let column = there(i % new_width, left, width);
+        let row = there(i / new_width, top, height);
+        &rgbd[(row * width + column) * 4..][..4]
+    };
+    (0..new_width * new_height)
+        .flat_map(pixel)
+        .copied()
+        .collect()
+}
+
 /// A place, wider than a frame.
 #[derive(Debug, Clone)]
 pub struct Backdrop {
@@ -129,6 +152,10 @@ mod tests {
 
     /// Red grows to the right, green downwards; all of it at one depth.
     fn ramp(depth: u8) -> Backdrop {
+        Backdrop::new(&ramp_bytes(depth), FRAME)
+    }
+
+    fn ramp_bytes(depth: u8) -> Vec<u8> {
         let [inner, height, margin] = backdrop_size(FRAME);
         let width = inner + 2 * margin;
         let pixels = (0..width * height).flat_map(|i| {
@@ -138,7 +165,7 @@ mod tests {
             );
             [x as u8, y as u8, 0, depth]
         });
-        Backdrop::new(&pixels.collect::<Vec<u8>>(), FRAME)
+        pixels.collect()
     }
 
     /// A near post hides what is behind it, whole and nothing else, wherever the camera goes.

@@ -7,9 +7,10 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::air::Air;
-use super::backdrop::{Backdrop, backdrop_size};
+use super::backdrop::{Backdrop, backdrop_size, refit};
 use super::looks::Looks;
 use super::phrases::Phrases;
+use super::styles::Finish;
 use super::text::normalise;
 use crate::Error;
 
@@ -64,6 +65,8 @@ pub(super) struct Setting {
     pub(super) light: [f32; 3],
     /// What falls or drifts before them.
     pub(super) air: Option<Air>,
+    /// What all of it is finished with.
+    pub(super) finish: Option<Finish>,
 }
 
 impl NamedLight {
@@ -173,6 +176,18 @@ impl Backdrops {
         self.named.places(prompt)
     }
 
+    /// The pictures that places are shown by in frames of this size: those of just this size, else of the most similar shape that lies or
+    /// stands as it does.
+    fn painted(&self, size: [usize; 2]) -> Option<usize> {
+        let shape = |[width, height]: [usize; 2]| (width as f32 / height as f32).ln();
+        let other = |painted: [usize; 2]| {
+            let lies_otherwise = shape(painted) * shape(size) <= 0.0 && painted != size;
+            let far = (shape(painted) - shape(size)).abs();
+            far + if lies_otherwise { 10.0 } else { 0.0 }
+        };
+        (0..self.sizes.len()).min_by(|&a, &b| other(self.sizes[a]).total_cmp(&other(self.sizes[b])))
+    }
+
     /// What stands around the subjects of a clip of `prompt`: a look of the place that it names or, where it names none, of one that
     /// suits many, in one of the lights.
     ///
@@ -187,7 +202,7 @@ impl Backdrops {
         seed: u64,
     ) -> Result<Setting, Error> {
         let light = light.unwrap_or(0);
-        let kind = self.sizes.iter().position(|known| *known == size);
+        let kind = self.painted(size);
         let looks = kind.map(|kind| &self.looks[kind]);
         let each = looks.map_or(0, Looks::len) / self.places.len().max(1);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -204,21 +219,27 @@ impl Backdrops {
             place,
             light: place.and_then(on_subjects).unwrap_or([1.0; 3]),
             air: None,
+            finish: None,
         };
         if let (Some(looks), Some(place)) = (looks, place)
             && each > 0
         {
-            let bytes = Self::look_bytes(size, self.lights.len());
+            let painted = self.sizes[kind.unwrap_or(0)];
+            let bytes = Self::look_bytes(painted, self.lights.len());
             let picture = looks.of(place * each + look, bytes);
             let name = &self.places[place].name;
             let picture = picture
                 .ok_or_else(|| Error::Format(format!("its pictures of '{name}' are damaged")))?;
-            let (depths, colours) = picture.split_at(Self::pixels(size));
+            let (depths, colours) = picture.split_at(Self::pixels(painted));
             let colours = colours[3 * depths.len() * light..].chunks_exact(3);
             let pixels = colours.zip(depths);
             let rgbd: Vec<u8> = pixels
                 .flat_map(|(rgb, &depth)| [rgb[0], rgb[1], rgb[2], depth])
                 .collect();
+            let rgbd = match painted == size {
+                true => rgbd,
+                false => refit(&rgbd, painted, size),
+            };
             setting.backdrop = Some(Backdrop::new(&rgbd, size));
         }
         Ok(setting)
@@ -228,6 +249,7 @@ impl Backdrops {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mini::layout::View;
 
     const SIZE: [usize; 2] = [64, 64];
 
@@ -304,7 +326,7 @@ mod tests {
         for (light, level) in [(None, 60.0), (Some(0), 60.0), (Some(1), 80.0)] {
             let setting = backdrops.choose("the sea", light, SIZE, 3).unwrap();
             let backdrop = setting.backdrop.unwrap();
-            let red = backdrop.draw(SIZE, &crate::mini::layout::View::REST)[0][0];
+            let red = backdrop.draw(SIZE, &View::REST)[0][0];
             let seen = (red + 1.0) * 127.5;
             assert!(
                 (seen % 60.0 - level % 60.0).abs() < 0.5,
@@ -332,7 +354,7 @@ mod tests {
         let level = |prompt: &str, seed| {
             let setting = backdrops.choose(prompt, None, SIZE, seed).unwrap();
             let backdrop = setting.backdrop.unwrap();
-            let red = backdrop.draw(SIZE, &crate::mini::layout::View::REST)[0][0];
+            let red = backdrop.draw(SIZE, &View::REST)[0][0];
             ((red + 1.0) * 127.5 / 60.0).round() as u8
         };
         let levels = |prompt: &str| {
@@ -344,10 +366,25 @@ mod tests {
         };
         assert_eq!(levels("under the sea"), [2, 3]);
         assert_eq!(levels("anything"), [0, 1]);
-        for (backdrops, size) in [(&backdrops, [128, 64]), (&Backdrops::default(), SIZE)] {
-            let setting = backdrops.choose("the sea", None, size, 0).unwrap();
-            assert!(setting.backdrop.is_none());
-            assert_eq!(setting.light, [1.0; 3]);
-        }
+        let setting = Backdrops::default().choose("the sea", None, SIZE, 0);
+        let setting = setting.unwrap();
+        assert!(setting.backdrop.is_none());
+        assert_eq!(setting.light, [1.0; 3]);
+    }
+
+    #[test]
+    fn frames_of_other_shapes_show_the_same_places() {
+        let backdrops = backdrops();
+        let red = |size| {
+            let setting = backdrops.choose("the sea", None, size, 3).unwrap();
+            let seen = setting.backdrop.unwrap().draw(size, &View::REST);
+            assert_eq!(seen.len(), size[0] * size[1]);
+            seen[0][0]
+        };
+        assert_eq!(red([128, 64]), red(SIZE));
+        let sizes = vec![[176, 96], [128, 128], [96, 176]];
+        let backdrops = Backdrops { sizes, ..backdrops };
+        let painted = [[144, 112], [224, 96], [112, 144], [128, 128]].map(|s| backdrops.painted(s));
+        assert_eq!(painted, [Some(0), Some(0), Some(2), Some(1)]);
     }
 }

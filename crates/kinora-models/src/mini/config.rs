@@ -99,8 +99,10 @@ pub struct MiniConfig {
     /// Frames per second that the model was trained on.
     #[config(default = 12)]
     pub frames_per_second: usize,
-    /// Sizes that the model was trained on, `[width, height]` in pixels.
-    #[config(default = "vec![[176, 96], [128, 128], [96, 176]]")]
+    /// Sizes that the model was trained on, `[width, height]` in pixels; places are painted for the first of them.
+    #[config(
+        default = "vec![[176, 96], [128, 128], [96, 176], [144, 112], [112, 144], [224, 96]]"
+    )]
     pub sizes: Vec<[usize; 2]>,
 }
 

@@ -16,6 +16,7 @@ use super::looks::Looks;
 use super::model::{Mini, MiniNetworks, MiniParts};
 use super::older;
 use super::pictures::{COLOURS, Kind, Pictures};
+use super::styles::{NamedStyle, Styles};
 use crate::weights::{self, Storage, TensorMap, Values, WeightFile};
 use crate::{Error, VideoModel};
 
@@ -50,6 +51,9 @@ struct Metadata<'a> {
     /// None in files of before version 10.
     #[serde(default)]
     weathers: Option<WeathersMetadata<'a>>,
+    /// None in files of before version 11, which were not trained beside plates in a style.
+    #[serde(default)]
+    styles: Cow<'a, [NamedStyle]>,
     /// As the `tokenizers` library writes it.
     tokenizer: String,
 }
@@ -86,6 +90,7 @@ impl Mini {
             lights,
             looks,
             weathers,
+            styles,
             tokenizer,
         } = serde_json::from_str(metadata)
             .and_then(|mut metadata| {
@@ -125,6 +130,7 @@ impl Mini {
             lexicon,
             backdrops,
             weathers,
+            styles: Styles::new(styles.into_owned()),
         };
         Ok(Self::new(&name, weights::sha256(bytes), parts, device))
     }
@@ -142,6 +148,7 @@ impl Mini {
             lexicon,
             backdrops,
             weathers,
+            styles,
         } = &self.parts;
         let mut tensors: TensorMap = weights::collect(networks, "model");
         let bytes = |shape: &[usize], bytes: &[u8]| Values {
@@ -191,6 +198,7 @@ impl Mini {
                 frames: weathers.shape().1,
                 lengths: Cow::Borrowed(&air.lengths),
             }),
+            styles: Cow::Borrowed(styles.named()),
             tokenizer: tokenizer
                 .to_string(false)
                 .map_err(|error| Error::Tokenizer(error.to_string()))?,
@@ -277,7 +285,9 @@ fn read_backdrops(
             lengths,
         });
     }
-    Backdrops::new(places, lights, sizes.to_vec(), looks)
+    // Those of the first sizes also show the others.
+    let painted = sizes.get(..looks.len()).unwrap_or(sizes).to_vec();
+    Backdrops::new(places, lights, painted, looks)
 }
 
 fn read_weathers(file: &WeightFile<'_>, metadata: WeathersMetadata<'_>) -> Result<Weathers, Error> {

@@ -161,6 +161,22 @@ impl Place {
 }
 
 impl FrameLayout {
+    /// With so many subjects in the middle, before a camera at rest.
+    pub fn at_rest(subjects: usize) -> Self {
+        let place = Place {
+            center: [0.5; 2],
+            sides: [1.0; 2],
+            rotation: 0.0,
+            is_flipped: false,
+            frame: 0,
+        };
+        Self {
+            places: std::array::from_fn(|slot| (slot < subjects).then_some(place)),
+            view: View::REST,
+            moment: 0,
+        }
+    }
+
     /// Appends its [`FRAME_VALUES`] values; those of an empty slot are zero.
     pub fn push_values(&self, values: &mut Vec<f32>) {
         for place in &self.places {

@@ -24,9 +24,11 @@ pub mod pictures;
 mod planning;
 pub mod plate;
 mod reference;
+pub mod region;
 mod relief;
 mod stage;
 pub mod still;
+pub mod styles;
 pub mod text;
 pub mod transformer;
 

@@ -17,11 +17,12 @@ use super::layout::SLOTS;
 use super::lexicon::Lexicon;
 use super::plate::{COVERAGE, Plate, PlateSize};
 use super::stage::Stage;
+use super::styles::Styles;
 use super::text::{TextEncoder, tokenize};
 use super::transformer::{Channels, Context, Moments, PreparedContext, Transformer};
 use crate::upscaler::Source;
 use crate::{
-    ClipShape, Defaults, Description, Error, Known, KnownFrames, Sizes, VideoModel, Window,
+    ClipShape, Defaults, Description, Error, Known, KnownFrames, Region, Sizes, VideoModel, Window,
 };
 
 /// Shift of the noise levels at which the family is sampled best.
@@ -144,6 +145,8 @@ pub struct MiniParts {
     pub backdrops: Backdrops,
     /// What named weathers look like.
     pub weathers: Weathers,
+    /// What named styles do.
+    pub styles: Styles,
 }
 
 /// A trained model.
@@ -245,6 +248,11 @@ impl Mini {
         &self.parts.weathers
     }
 
+    /// What named styles do.
+    pub fn styles(&self) -> &Styles {
+        &self.parts.styles
+    }
+
     /// Sizes.
     pub fn config(&self) -> &MiniConfig {
         &self.parts.config
@@ -315,11 +323,7 @@ impl Mini {
             }
             timesteps.extend_from_slice(window.timesteps);
             clock_secs.extend(frames.iter().map(|&frame| frame as f32 * frame_secs));
-            conditions.push(match (&script.stage, window.source, window.anchor) {
-                // Shown in place of what is named, as given frames are.
-                (None, Some(source), None) => self.uncovered(source.clone()),
-                (stage, ..) => self.condition(stage.as_ref(), window, &seen),
-            });
+            conditions.push(self.condition(script.stage.as_ref(), window, &seen));
             latents.push(seen);
         }
         let contexts: Vec<&PreparedContext> =
@@ -381,6 +385,15 @@ impl VideoModel for Mini {
             stage: Some(stage),
             ..text
         })
+    }
+
+    fn see(&self, text: &mut Script, region: &Region<'_>) -> Result<(), Error> {
+        let stage = match &mut text.stage {
+            Some(stage) => stage,
+            none => none.insert(self.settle_regions(region)?),
+        };
+        self.see_region(stage, region);
+        Ok(())
     }
 
     fn velocity(&self, window: Window<'_>, text: &Script) -> Result<Tensor<5>, Error> {

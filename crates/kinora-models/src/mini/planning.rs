@@ -1,15 +1,21 @@
 //! Settles a clip before its first window is sampled: where its camera and subjects go, and what is shown there.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::Tensor;
+use kinora_style::Style;
 
 use super::backdrops::Setting;
 use super::director::{Direction, direct};
 use super::layout::FrameLayout;
 use super::model::Mini;
 use super::plate::Figure;
+use super::region::{Around, Filling, Ground};
 use super::stage::{Shown, Stage, still};
+use super::styles::Finish;
 use super::text::tokenize;
-use crate::{ClipShape, Error, Known, Origin};
+use crate::weights::floats;
+use crate::{ClipShape, Error, Known, Origin, Region};
 
 /// Where a path has come from.
 #[derive(Default, Clone, Copy)]
@@ -20,11 +26,12 @@ struct Past<'a> {
     since: usize,
 }
 
-/// What a prompt says of light and weather.
+/// What a prompt says of light, weather and style.
 #[derive(Clone, Copy)]
 struct Conditions {
     light: Option<usize>,
     weather: Option<usize>,
+    style: Option<Style>,
 }
 
 impl Conditions {
@@ -33,6 +40,7 @@ impl Conditions {
         Self {
             light: self.light.or(there.light),
             weather: self.weather.or(there.weather),
+            style: self.style.or(there.style),
         }
     }
 }
@@ -60,6 +68,9 @@ impl Mini {
         known: Known<'_>,
     ) -> Result<Stage, Error> {
         let size = self.plate_size(clip.size);
+        if let (Some(origin), true) = (known.origin, known.changes) {
+            return self.settle_change(prompt, clip, origin);
+        }
         if let Some(origin) = known.origin
             && self.stays(origin, prompt)
         {
@@ -67,21 +78,145 @@ impl Mini {
             let mut path = self.path_from(origin, prompt, clip, (known.beside, cast.len()))?;
             self.animate(&mut path, &cast, origin.first_frame);
             let conditions = self.conditions(prompt).or(self.conditions(&origin.prompt));
-            let shown = self.named((&origin.prompt, &cast), conditions, clip.size, origin.seed)?;
-            return Ok(Stage::new(shown, path, size));
+            let (setting, figures) =
+                self.named((&origin.prompt, &cast), conditions, clip.size, origin.seed)?;
+            return Ok(Stage::new(Shown::Named { setting, figures }, path, size));
         }
         let cast = self.cast(prompt);
         let mut path = self.path(prompt, clip, cast.len(), Past::default())?;
         self.animate(&mut path, &cast, 0);
         let shown = if known.beside.is_empty() {
             let conditions = self.conditions(prompt);
-            self.named((prompt, &cast), conditions, clip.size, clip.seed)?
+            let (setting, figures) =
+                self.named((prompt, &cast), conditions, clip.size, clip.seed)?;
+            Shown::Named { setting, figures }
         } else {
             let autoencoder = &self.networks().autoencoder;
             let still = |given: &(usize, Tensor<5>)| still(autoencoder, given.clone(), &path, size);
             Shown::Given(known.beside.iter().map(still).collect())
         };
         Ok(Stage::new(shown, path, size))
+    }
+
+    /// What the denoiser is shown of a changed clip of the model's own: camera and subjects go where they went, as what the prompt names, in
+    /// the place and the light that it names; what it leaves open stays.
+    fn settle_change(
+        &self,
+        prompt: &str,
+        clip: ClipShape,
+        origin: &Origin,
+    ) -> Result<Stage, Error> {
+        let before = self.cast(&origin.prompt);
+        let mut cast = match self.lexicon().find(prompt).is_empty() {
+            true => before.clone(),
+            false => self.cast(prompt),
+        };
+        let mut path = match before.is_empty() {
+            true => self.path(prompt, clip, cast.len(), Past::default())?,
+            false => self.path_from(origin, &origin.prompt, clip, (&[], before.len()))?,
+        };
+        if !before.is_empty() {
+            cast.truncate(before.len());
+        }
+        for layout in &mut path {
+            layout.places[cast.len()..].fill(None);
+        }
+        self.animate(&mut path, &cast, origin.first_frame);
+        let conditions = self.conditions(prompt).or(self.conditions(&origin.prompt));
+        let (said, seed) = match self.stays_at(origin, prompt) {
+            true => (&*origin.prompt, origin.seed),
+            false => (prompt, clip.seed),
+        };
+        let (setting, figures) = self.named((said, &cast), conditions, clip.size, seed)?;
+        let shown = Shown::Named { setting, figures };
+        Ok(Stage::new(shown, path, self.plate_size(clip.size)))
+    }
+
+    /// What the denoiser is shown of a clip of which regions are made anew, once they are [seen](Self::see_region). In a clip of the model's
+    /// own its place goes on in them, without its subjects.
+    ///
+    /// # Errors
+    ///
+    /// As [`settle`](Self::settle).
+    pub(super) fn settle_regions(&self, region: &Region<'_>) -> Result<Stage, Error> {
+        let Region { prompt, clip, .. } = *region;
+        let cast = self.cast_of_region(prompt);
+        let (conditions, names_place) = (self.conditions(prompt), self.names_place(prompt));
+        let (setting, figures) = self.named((prompt, &cast), conditions, clip.size, clip.seed)?;
+        let mut filling = Filling {
+            ground: match setting.backdrop.filter(|_| names_place) {
+                Some(backdrop) => Ground::Place(backdrop),
+                None => Ground::Around,
+            },
+            path: vec![FrameLayout::at_rest(figures.len())],
+            figures,
+            light: setting.light,
+            air: setting.air,
+            finish: setting.finish,
+        };
+        if let Some(origin) = region.origin {
+            let subjects = self.cast(&origin.prompt).len();
+            let path = self.path_from(origin, &origin.prompt, clip, (&[], subjects))?;
+            let view = |layout: FrameLayout| FrameLayout {
+                view: layout.view,
+                ..filling.path[0]
+            };
+            filling.path = path.into_iter().map(view).collect();
+            if self.stays_at(origin, prompt) {
+                let conditions = conditions.or(self.conditions(&origin.prompt));
+                let (setting, _) =
+                    self.named((&origin.prompt, &[]), conditions, clip.size, origin.seed)?;
+                filling.light = setting.light;
+                (filling.air, filling.finish) = (setting.air, setting.finish);
+                if let Some(backdrop) = setting.backdrop {
+                    filling.ground = Ground::Place(backdrop);
+                }
+            }
+        }
+        let drawn = BTreeMap::new();
+        let shown = Shown::Regions { filling, drawn };
+        Ok(Stage::new(shown, Vec::new(), self.plate_size(clip.size)))
+    }
+
+    fn names_place(&self, prompt: &str) -> bool {
+        let rest = self.lexicon().rest(prompt);
+        self.backdrops().find(&rest).is_some()
+    }
+
+    /// Entries of the lexicon that stand in a region. Who names a place alone wants nothing before it.
+    fn cast_of_region(&self, prompt: &str) -> Vec<usize> {
+        match self.lexicon().find(prompt).is_empty() && self.names_place(prompt) {
+            true => Vec::new(),
+            false => self.cast(prompt),
+        }
+    }
+
+    /// Draws what the denoiser is shown of a latent frame.
+    pub(super) fn see_region(&self, stage: &mut Stage, region: &Region<'_>) {
+        let stride = self.config().autoencoder.patch_frames;
+        let cast = self.cast_of_region(region.prompt);
+        let first = region.origin.map_or(0, |origin| origin.first_frame);
+        let number = |i: usize| (region.latent_frame * stride + i + 1).saturating_sub(stride);
+        let around = |i: usize| {
+            // A single frame is all of the first latent frame.
+            let frame = &region.frames[i.min(region.frames.len() - 1)];
+            let pixels = floats(frame.picture.clone().permute([0, 2, 3, 4, 1]));
+            let pixels: Vec<[f32; 3]> = pixels.as_chunks().0.to_vec();
+            let made = frame.made.clone().map(floats);
+            Around {
+                made: made.map(|made| made.iter().map(|&made| made > 0.5).collect()),
+                pixels,
+            }
+        };
+        let given = (0..stride).map(around).collect();
+        let animate = |i: usize, layout: &mut FrameLayout| {
+            self.animate_frame(layout, &cast, first + number(i));
+        };
+        stage.see(
+            (region.latent_frame, given),
+            animate,
+            2 * self.config().window,
+        );
     }
 
     fn path(
@@ -110,14 +245,18 @@ impl Mini {
         direct(&director.paths, &contexts, &direction, self.device())
     }
 
-    /// The named subjects before the named place, in a light and a weather.
+    /// The named subjects before the named place, in a light, a weather and a style.
     fn named(
         &self,
         (prompt, cast): (&str, &[usize]),
-        Conditions { light, weather }: Conditions,
+        Conditions {
+            light,
+            weather,
+            style,
+        }: Conditions,
         size: [usize; 2],
         seed: u64,
-    ) -> Result<Shown, Error> {
+    ) -> Result<(Setting, Vec<Figure>), Error> {
         let figures: Result<Vec<Figure>, Error> = cast
             .iter()
             .map(|&entry| self.lexicon().figure(entry))
@@ -128,18 +267,17 @@ impl Mini {
             let Setting { place, light, .. } = setting;
             setting.air = self.weathers().over(weather, place, size, light)?;
         }
-        Ok(Shown::Named {
-            setting,
-            figures: figures?,
-        })
+        setting.finish = style.map(|style| Finish { style, seed });
+        Ok((setting, figures?))
     }
 
-    /// The light and the weather that a prompt names.
+    /// The light, the weather and the style that a prompt names.
     fn conditions(&self, prompt: &str) -> Conditions {
         let elsewhere = self.lexicon().rest(prompt);
         Conditions {
             light: self.backdrops().find_light(&elsewhere),
             weather: self.weathers().find(&elsewhere),
+            style: self.styles().find(&elsewhere),
         }
     }
 
@@ -149,12 +287,16 @@ impl Mini {
         for (i, layout) in path.iter_mut().enumerate() {
             // The first latent frame shows one frame alone.
             let frame = first_frame + (i + 1).saturating_sub(stride);
-            let secs = frame as f32 / self.config().frames_per_second as f32;
-            layout.moment = frame;
-            for (place, &entry) in layout.places.iter_mut().zip(cast) {
-                if let Some(place) = place {
-                    place.frame = self.lexicon().entries()[entry].animation.frame_at(secs);
-                }
+            self.animate_frame(layout, cast, frame);
+        }
+    }
+
+    fn animate_frame(&self, layout: &mut FrameLayout, cast: &[usize], frame: usize) {
+        let secs = frame as f32 / self.config().frames_per_second as f32;
+        layout.moment = frame;
+        for (place, &entry) in layout.places.iter_mut().zip(cast) {
+            if let Some(place) = place {
+                place.frame = self.lexicon().entries()[entry].animation.frame_at(secs);
             }
         }
     }
@@ -162,10 +304,14 @@ impl Mini {
     /// Whether a prompt names neither other subjects nor another place than the clip that it goes on from.
     fn stays(&self, origin: &Origin, prompt: &str) -> bool {
         let subjects = self.lexicon().find(prompt);
-        let place = |text: &str| self.backdrops().find(&self.lexicon().rest(text));
         let same_subjects = subjects.is_empty() || subjects == self.lexicon().find(&origin.prompt);
-        let same_place = place(prompt).is_none_or(|named| place(&origin.prompt) == Some(named));
-        same_subjects && same_place
+        same_subjects && self.stays_at(origin, prompt)
+    }
+
+    /// Whether a prompt names no other place.
+    fn stays_at(&self, origin: &Origin, prompt: &str) -> bool {
+        let place = |text: &str| self.backdrops().find(&self.lexicon().rest(text));
+        place(prompt).is_none_or(|named| place(&origin.prompt) == Some(named))
     }
 
     /// The paths of the clip that it goes on from, cut where this clip begins. Behind the last known frame another prompt

@@ -11,6 +11,7 @@ use super::air::Air;
 use super::backdrop::Backdrop;
 use super::layout::{FrameLayout, Place, Places, View};
 use super::lexicon::PICTURE_SIZE;
+use super::styles::Finish;
 
 /// Cells in each direction of a patch whose coverage the denoiser is told.
 const CELLS: usize = 4;
@@ -96,6 +97,23 @@ impl Figure {
     fn at(&self, frame: usize) -> &Picture {
         &self.0[frame % self.0.len()]
     }
+
+    /// Left, top, right and bottom of what is seen of all its pictures, from 0 to 1.
+    pub(super) fn bounds(&self) -> [f32; 4] {
+        let [mut left, mut top, mut right, mut bottom] = [PICTURE_SIZE, PICTURE_SIZE, 0, 0];
+        for picture in &self.0 {
+            let pixels = picture.levels[0].iter().enumerate();
+            for (index, _) in pixels.filter(|(_, pixel)| pixel[3] > 0.5) {
+                let (x, y) = (index % PICTURE_SIZE, index / PICTURE_SIZE);
+                (left, top) = (left.min(x), top.min(y));
+                (right, bottom) = (right.max(x + 1), bottom.max(y + 1));
+            }
+        }
+        match left < right {
+            true => [left, top, right, bottom].map(|at| at as f32 / PICTURE_SIZE as f32),
+            false => [0.0, 0.0, 1.0, 1.0],
+        }
+    }
 }
 
 /// Pixels and coverage of latent frames, patch by patch.
@@ -129,18 +147,23 @@ pub struct Props<'a> {
     pub light: [f32; 3],
     /// What falls or drifts before all of it, in frames of the plate's size.
     pub air: Option<&'a Air>,
+    /// What all of it is finished with.
+    pub finish: Option<Finish>,
 }
 
 /// A frame without subjects: RGB in −1 to 1, row by row.
 pub type Scenery = Vec<[f32; 3]>;
 
+/// Subjects in premultiplied RGBA, 0 to 1.
+type Subjects = Vec<[f32; 4]>;
+
 /// A drawn frame; frames that show the same share it.
-struct Drawn<'a> {
-    /// Premultiplied RGBA, 0 to 1.
-    subjects: Rc<Vec<[f32; 4]>>,
-    behind: Option<Rc<Scenery>>,
-    /// Premultiplied RGBA in bytes.
-    before: Option<&'a [u8]>,
+#[derive(Clone)]
+struct Drawn {
+    /// All that is seen.
+    seen: Rc<Scenery>,
+    /// What of it is subjects.
+    subjects: Rc<Subjects>,
 }
 
 impl Plate {
@@ -157,16 +180,25 @@ impl Plate {
     /// If a slot with a place has no figure.
     pub fn draw(size: PlateSize, props: Props<'_>, frames: &[FrameLayout]) -> Self {
         let mut plate = Self::default();
-        let mut behind: Option<(View, Rc<Scenery>)> = None;
-        let mut subjects: Option<(Places, Rc<Vec<[f32; 4]>>)> = None;
+        let mut behind: Option<(View, Scenery)> = None;
+        let mut subjects: Option<(Places, Rc<Subjects>)> = None;
+        let mut last: Option<(FrameLayout, Drawn)> = None;
         for patch in frames.chunks_exact(size.patch_frames) {
-            let mut drawn: Vec<Drawn<'_>> = Vec::with_capacity(size.patch_frames);
-            for layout in patch {
-                // A camera at rest sees the same, again and again.
-                let is_new = behind.as_ref().is_none_or(|(view, _)| *view != layout.view);
-                if let (Some(backdrop), true) = (props.backdrop, is_new) {
-                    let seen = Rc::new(backdrop.draw(size.frame, &layout.view));
-                    behind = Some((layout.view, seen));
+            let mut drawn: Vec<Drawn> = Vec::with_capacity(size.patch_frames);
+            for &layout in patch {
+                // Where nothing moves, the same is seen again and again.
+                let same = |other: &FrameLayout| match props.air {
+                    Some(_) => *other == layout,
+                    None => (other.view, other.places) == (layout.view, layout.places),
+                };
+                if let Some((_, seen)) = last.as_ref().filter(|(other, _)| same(other)) {
+                    drawn.push(seen.clone());
+                    continue;
+                }
+                if let Some(backdrop) = props.backdrop
+                    && behind.as_ref().is_none_or(|(view, _)| *view != layout.view)
+                {
+                    behind = Some((layout.view, backdrop.draw(size.frame, &layout.view)));
                 }
                 let (_, placed) = match subjects.take() {
                     Some(same) if same.0 == layout.places => subjects.insert(same),
@@ -175,13 +207,67 @@ impl Plate {
                         subjects.insert((layout.places, Rc::new(placed)))
                     }
                 };
-                drawn.push(Drawn {
+                let air = props.air.map(|air| air.at(layout.moment));
+                // Grey is zero.
+                let mut seen = match &behind {
+                    Some((_, seen)) => seen.clone(),
+                    None => vec![[0.0; 3]; placed.len()],
+                };
+                for (index, (pixel, &subject)) in seen.iter_mut().zip(placed.iter()).enumerate() {
+                    *pixel = over(subject, *pixel);
+                    if let Some(air) = air {
+                        *pixel = over(premultiplied(air, index), *pixel);
+                    }
+                }
+                if let Some(finish) = props.finish {
+                    seen = finish.over(&seen, size.frame);
+                }
+                let seen = Drawn {
+                    seen: Rc::new(seen),
                     subjects: Rc::clone(placed),
-                    behind: behind.as_ref().map(|(_, seen)| Rc::clone(seen)),
-                    before: props.air.map(|air| air.at(layout.moment)),
-                });
+                };
+                last = Some((layout, seen.clone()));
+                drawn.push(seen);
             }
             plate.push(size, &drawn);
+        }
+        plate
+    }
+
+    /// Draws subjects, air and style in regions of given frames, a whole number of patches of them; outside nothing changes.
+    pub(super) fn of_regions(
+        size: PlateSize,
+        props: Props<'_>,
+        frames: Vec<(Scenery, Vec<bool>, FrameLayout)>,
+    ) -> Self {
+        let mut plate = Self::default();
+        let draw = |(given, region, layout): (Scenery, Vec<bool>, FrameLayout)| {
+            let mut subjects = frame(size.frame, props, &layout.places);
+            let air = props.air.map(|air| air.at(layout.moment));
+            let mut seen = given.clone();
+            for (index, pixel) in seen.iter_mut().enumerate() {
+                match region[index] {
+                    true => *pixel = over(subjects[index], *pixel),
+                    false => subjects[index] = [0.0; 4],
+                }
+                if let Some(air) = air {
+                    *pixel = over(premultiplied(air, index), *pixel);
+                }
+            }
+            if let Some(finish) = props.finish {
+                seen = finish.over(&seen, size.frame);
+            }
+            for ((seen, given), _) in (seen.iter_mut().zip(given).zip(region)).filter(|it| !it.1) {
+                *seen = given;
+            }
+            Drawn {
+                seen: Rc::new(seen),
+                subjects: Rc::new(subjects),
+            }
+        };
+        let drawn: Vec<Drawn> = frames.into_iter().map(draw).collect();
+        for patch in drawn.chunks_exact(size.patch_frames) {
+            plate.push(size, patch);
         }
         plate
     }
@@ -191,13 +277,12 @@ impl Plate {
         let mut plate = Self::default();
         let nothing = Rc::new(vec![[0.0; 4]; size.frame[0] * size.frame[1]]);
         let drawn = |scenery| Drawn {
+            seen: Rc::new(scenery),
             subjects: Rc::clone(&nothing),
-            behind: Some(Rc::new(scenery)),
-            before: None,
         };
         let mut frames = frames.into_iter().map(drawn);
         loop {
-            let patch: Vec<Drawn<'_>> = frames.by_ref().take(size.patch_frames).collect();
+            let patch: Vec<Drawn> = frames.by_ref().take(size.patch_frames).collect();
             if patch.len() < size.patch_frames {
                 return plate;
             }
@@ -206,7 +291,7 @@ impl Plate {
     }
 
     /// Appends one latent frame.
-    fn push(&mut self, size: PlateSize, frames: &[Drawn<'_>]) {
+    fn push(&mut self, size: PlateSize, frames: &[Drawn]) {
         let [width, height] = size.frame;
         let cell = size.patch / CELLS;
         let share = 1.0 / (cell * cell * frames.len()) as f32;
@@ -216,18 +301,10 @@ impl Plate {
                 for frame in frames {
                     for line in 0..size.patch {
                         let start = (top + line) * width + left;
-                        for column in 0..size.patch {
-                            let [r, g, b, alpha] = frame.subjects[start + column];
-                            // Grey is zero.
-                            let behind = frame.behind.as_ref();
-                            let behind = behind.map_or([0.0; 3], |seen| seen[start + column]);
-                            let mut seen = over([r, g, b, alpha], behind);
-                            if let Some(before) = frame.before {
-                                let air = &before[4 * (start + column)..][..4];
-                                let air = [0, 1, 2, 3].map(|c| f32::from(air[c]) / 255.0);
-                                seen = over(air, seen);
-                            }
-                            self.patches.extend(seen);
+                        let seen = &frame.seen[start..start + size.patch];
+                        self.patches.extend(seen.as_flattened());
+                        let subjects = &frame.subjects[start..start + size.patch];
+                        for (column, [.., alpha]) in subjects.iter().enumerate() {
                             coverage[line / cell * CELLS + column / cell] += alpha * share;
                         }
                     }
@@ -236,6 +313,11 @@ impl Plate {
             }
         }
     }
+}
+
+/// A pixel of RGBA in bytes, 0 to 1.
+fn premultiplied(rgba: &[u8], pixel: usize) -> [f32; 4] {
+    [0, 1, 2, 3].map(|c| f32::from(rgba[4 * pixel + c]) / 255.0)
 }
 
 /// What is seen of premultiplied RGBA, 0 to 1, before a colour in −1 to 1.
@@ -331,6 +413,7 @@ mod tests {
             figures,
             light: [1.0; 3],
             air: None,
+            finish: None,
         }
     }
 
@@ -408,6 +491,7 @@ mod tests {
             figures: &[&red],
             light: [0.5, 1.0, 1.0],
             air: None,
+            finish: None,
         };
         let moved = View {
             shift: [0.2, 0.0],

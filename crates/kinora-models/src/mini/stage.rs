@@ -1,6 +1,7 @@
 //! What the denoiser is shown of a clip, window by window: what is named in its prompt, or what was given, along the paths
 //! that the director settled.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Mutex;
 
@@ -11,6 +12,7 @@ use super::backdrops::Setting;
 use super::layout::{FrameLayout, View};
 use super::model::plate_condition;
 use super::plate::{Figure, Plate, PlateSize, Props};
+use super::region::{Around, Filling};
 use super::still::{self, Still};
 use crate::weights::floats;
 
@@ -24,6 +26,11 @@ pub(super) enum Shown {
     },
     /// Given frames: what is named is in them, nobody knows where.
     Given(Vec<Still>),
+    /// Given frames of which a region is made anew, drawn when they are seen, by their latent frame.
+    Regions {
+        filling: Filling,
+        drawn: BTreeMap<usize, Plate>,
+    },
 }
 
 /// The plates of a clip.
@@ -111,21 +118,10 @@ impl Stage {
         Some(autoencoder.lost(patches))
     }
 
-    /// The plate of some latent frames; `None` behind the end of the paths.
+    /// The plate of some latent frames; `None` behind the end of the paths, and of regions that were not seen.
     pub(super) fn plate_of(&self, latent_frames: Range<usize>) -> Option<Plate> {
         let first = latent_frames.start;
-        Some(self.plate(first, self.along(first, latent_frames.len())?))
-    }
-
-    /// The frames of so many latent frames from `first` on; `None` behind the end of the paths.
-    fn along(&self, first: usize, frames: usize) -> Option<&[FrameLayout]> {
-        let per_latent = self.size.patch_frames;
-        self.path
-            .get(first * per_latent..(first + frames) * per_latent)
-    }
-
-    /// The plate of the latent frames from `first` on, along this part of the path.
-    fn plate(&self, first: usize, path: &[FrameLayout]) -> Plate {
+        let path = || self.along(first, latent_frames.len());
         match &self.shown {
             Shown::Named { setting, figures } => {
                 let figures: Vec<&Figure> = figures.iter().collect();
@@ -134,16 +130,45 @@ impl Stage {
                     figures: &figures,
                     light: setting.light,
                     air: setting.air.as_ref(),
+                    finish: setting.finish,
                 };
-                Plate::draw(self.size, props, path)
+                Some(Plate::draw(self.size, props, path()?))
             }
             Shown::Given(stills) => {
                 let at = |i: usize| first * self.size.patch_frames + i;
-                let frames = path.iter().enumerate();
+                let frames = path()?.iter().enumerate();
                 let seen = frames.map(|(i, frame)| still::show(stills, at(i), &frame.view));
-                Plate::of_scenery(self.size, seen)
+                Some(Plate::of_scenery(self.size, seen))
+            }
+            Shown::Regions { drawn, .. } => {
+                let mut plate = Plate::default();
+                for latent_frame in latent_frames {
+                    plate.append(drawn.get(&latent_frame)?.clone());
+                }
+                Some(plate)
             }
         }
+    }
+
+    /// Draws a latent frame of which a region is made anew; `animate` settles which picture of its subjects each of its frames shows. What was drawn more than `kept` latent frames before is forgotten.
+    pub(super) fn see(
+        &mut self,
+        (latent_frame, given): (usize, Vec<Around>),
+        animate: impl Fn(usize, &mut FrameLayout),
+        kept: usize,
+    ) {
+        if let Shown::Regions { filling, drawn } = &mut self.shown {
+            let plate = filling.plate(self.size, (latent_frame, given), animate);
+            drawn.insert(latent_frame, plate);
+            *drawn = drawn.split_off(&latent_frame.saturating_sub(kept));
+        }
+    }
+
+    /// The frames of so many latent frames from `first` on; `None` behind the end of the paths.
+    fn along(&self, first: usize, frames: usize) -> Option<&[FrameLayout]> {
+        let per_latent = self.size.patch_frames;
+        self.path
+            .get(first * per_latent..(first + frames) * per_latent)
     }
 }
 

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor};
 use kinora_media::{Frame, FrameRate, FramesAt, open_source, resize};
-use kinora_models::VideoModel;
+use kinora_models::{GivenFrame, VideoModel};
 
 use super::encode;
+use crate::beside::pixels;
+use crate::frames::tensor_from_frames;
 use crate::generate::latent_frames;
 use crate::reel::fit_given;
 use crate::region::Mask;
@@ -74,8 +76,8 @@ impl<'a, M: VideoModel> Revision<'a, M> {
         })
     }
 
-    /// The next frame of the clip; the last one stays. With it, where it changes.
-    fn next(&mut self) -> Result<(Frame, Option<Tensor<5>>), Error> {
+    /// The next frame of the clip; the last one stays. With it, where it changes: in latents and in pixels.
+    fn next(&mut self) -> Result<(Frame, Option<(Tensor<5>, Tensor<5>)>), Error> {
         if let Some(frame) = self.clip.next() {
             let [width, height] = self.native_size.map(|side| side as u32);
             self.last = Some(resize(&fit_given(&frame?, self.size)?, width, height)?);
@@ -87,7 +89,14 @@ impl<'a, M: VideoModel> Revision<'a, M> {
         let stride = self.model.description().spatial_stride;
         let [width, height] = self.native_size.map(|side| side / stride);
         let region = match &mut self.mask {
-            Some(mask) => Some(mask.next()?.latents([height, width], &self.device)),
+            Some(mask) => {
+                let painted = mask.next()?;
+                let made = painted.pixels(self.native_size);
+                Some((
+                    painted.latents([height, width], &self.device),
+                    pixels(&made, self.native_size, &self.device),
+                ))
+            }
             None => None,
         };
         Ok((frame, region))
@@ -100,7 +109,10 @@ impl<M: VideoModel> Layout for Revision<'_, M> {
     }
 
     fn kind(&self, _index: usize) -> Kind {
-        Kind::Noised(self.strength)
+        match self.mask {
+            Some(_) => Kind::InRegion(self.strength),
+            None => Kind::Noised(self.strength),
+        }
     }
 
     fn latent_frame(&mut self, index: usize) -> Result<LatentFrame, Error> {
@@ -116,8 +128,14 @@ impl<M: VideoModel> Layout for Revision<'_, M> {
         let before = self.last.clone();
         let mut frames = Vec::new();
         let mut region: Option<Tensor<5>> = None;
+        let mut given = Vec::new();
         while self.read <= index * stride {
             let (frame, changes) = self.next()?;
+            let (changes, made) = changes.unzip();
+            given.push(GivenFrame {
+                picture: tensor_from_frames(std::slice::from_ref(&frame), &self.device),
+                made,
+            });
             frames.push(frame);
             region = match (region, changes) {
                 (Some(region), Some(changes)) => Some(region.max_pair(changes)),
@@ -135,6 +153,7 @@ impl<M: VideoModel> Layout for Revision<'_, M> {
             latents,
             strength: self.strength,
             region: region.map(Box::new),
+            frames: given,
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use burn::tensor::{Device, Tensor};
+use kinora_data::Style;
 use kinora_models::mini::config::AutoencoderConfig;
 use kinora_models::weights::{self, Storage, floats};
 use serde::{Deserialize, Serialize};
@@ -88,7 +89,14 @@ impl Judges {
                 "its linear code reads {values} values, a patch is {patch:?}"
             )));
         }
-        let fresh = Network::new(sizes, channels, subjects, device);
+        // Older judges do not know the latest styles.
+        let styles = linear_of(&tensors, "model.style", device)?.weight.dims()[1];
+        if styles > Style::ALL.len() {
+            return Err(format(format!(
+                "it tells {styles} styles apart, of which some are unknown"
+            )));
+        }
+        let fresh = Network::new(sizes, channels, (subjects, styles), device);
         Ok(Self {
             network: weights::assign(fresh, "model", &tensors)?,
             sight: Sight { code, patch },
@@ -112,6 +120,11 @@ impl Judges {
             .map_err(|error| kinora_models::Error::Format(error.to_string()))?;
         let metadata = HashMap::from([(METADATA.to_owned(), header)]);
         Ok(weights::to_bytes(&tensors, metadata, |_| Storage::Bf16)?)
+    }
+
+    /// Styles that they tell apart: the first of all.
+    pub(crate) fn styles(&self) -> usize {
+        self.network.styles()
     }
 
     /// Latent frames of the clips that the judges learned from.

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
-use kinora_data::{Background, Camera, Motion, Style, TimeOfDay, Weather};
+use kinora_data::{Background, Camera, Motion, TimeOfDay, Weather};
 use kinora_kernels::Rotary;
 use kinora_models::layers::{LayerNorm, Linear, Mlp, SelfAttention, fourier_features, rotary_3d};
 use serde::{Deserialize, Serialize};
@@ -104,11 +104,11 @@ pub(super) struct Network {
 }
 
 impl Network {
-    /// A fresh network for tokens of `latent_channels`, that tells `subjects` apart.
+    /// A fresh network for tokens of `latent_channels`, that tells so many subjects and styles apart.
     pub(super) fn new(
         sizes: JudgesConfig,
         latent_channels: usize,
-        subjects: usize,
+        (subjects, styles): (usize, usize),
         device: &Device,
     ) -> Self {
         let width = sizes.width;
@@ -132,9 +132,14 @@ impl Network {
             camera: head(width, Camera::ALL.len()),
             time: head(width, TimeOfDay::ALL.len()),
             weather: head(width, Weather::ALL.len()),
-            style: head(width, Style::ALL.len()),
+            style: head(width, styles),
             heads: sizes.heads,
         }
+    }
+
+    /// Styles that it tells apart.
+    pub(super) fn styles(&self) -> usize {
+        self.style.weight.dims()[1]
     }
 
     /// Subjects that it tells apart.

@@ -4,7 +4,7 @@ use kinora_models::weights;
 
 use super::*;
 use crate::classifier::tests::{Folder, alone, tiny_autoencoder, tiny_judges};
-use crate::{lexicon, places, tokenizer, weathers};
+use crate::{lexicon, places, styles, tokenizer, weathers};
 
 /// Fresh networks predict nothing, and nothing decodes to a flat frame, which is refused: these predict
 /// something.
@@ -34,6 +34,7 @@ fn untrained(pack: &Pack, device: &Device) -> Mini {
     let parts = MiniParts {
         backdrops: places::backdrops(pack, &config.sizes),
         weathers: weathers::weathers(&config.sizes),
+        styles: styles::styles(),
         config,
         networks,
         tokenizer: tokenizer::train(pack, 400).unwrap(),

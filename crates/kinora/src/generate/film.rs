@@ -16,6 +16,7 @@ use kinora_pipeline::{
     Beside, Film, Finish, Fit, Layout, Mask, Piece, Reel, Region, Sampling, Take, Timeline, Way,
     fit_given, latent_frames, reference,
 };
+use kinora_sampling::shift;
 
 use super::given::Given;
 use super::plan::Plan;
@@ -75,7 +76,11 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
                 let mask = Mask::open(mask.clone(), clip.size(), self.plan.rates.model)?;
                 self.revise(clip, 1.0, Some((mask, over)))?
             }
-            Task::Remix { clip, strength } => self.revise(clip, *strength, None)?,
+            Task::Remix { clip, strength } => {
+                // A part of the steps, as everywhere: the noise level is what is left before them.
+                let level = shift(*strength, self.request.sampling.shift);
+                self.revise(clip, level, None)?
+            }
             Task::Loop { clip, secs } => {
                 let around = self.look(vec![0.0..self.after_secs()], self.before_secs());
                 let seen = survey(&clip.path, &around, &mut self.go_on)?;
@@ -426,7 +431,9 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
             mask,
         };
         let layout = Revision::open(self.model, change, self.plan.native_size, self.device)?;
-        Ok((vec![self.take(layout, frames)], vec![piece(over)]))
+        let piece = piece(over);
+        let takes = self.going_on(vec![self.take(layout, frames)], clip, 0, &piece);
+        Ok((takes, vec![piece]))
     }
 
     /// One take for each shot. A shot that another goes on from ends with a whole latent frame, so that no time is missing.

@@ -162,7 +162,7 @@ pub(crate) fn progress(windows: usize, steps: usize) -> Option<String> {
 }
 
 /// Raised whenever the same model makes other latents of the same request, so that no session goes on with what an older program began.
-const SAMPLING: u32 = 2;
+const SAMPLING: u32 = 3;
 
 /// Hash of all that decides the latents of a clip but its seed.
 fn family(request: &Request, plan: &Plan, about: &Description, task: &Value) -> String {

@@ -1,17 +1,18 @@
-//! Styles: what happens to a finished frame so that it looks drawn, painted or filmed.
+//! What each style does to a frame.
 
-use crate::canvas::noise_2d;
-use crate::scene::Style;
+use crate::Style;
+use crate::noise::noise_2d;
 
 /// A frame of RGB8 to restyle.
-pub(crate) struct Frame<'a> {
-    pub(crate) pixels: &'a mut [u8],
-    pub(crate) width: usize,
-    pub(crate) height: usize,
+pub(super) struct Frame<'a> {
+    pub(super) pixels: &'a mut [u8],
+    pub(super) width: usize,
+    pub(super) height: usize,
 }
 
-/// Applies a style in place; `scale` is the smaller frame side in pixels.
-pub(crate) fn apply(style: Style, frame: &mut Frame, scale: f32, seed: u64) {
+pub(super) fn apply(style: Style, frame: &mut Frame, seed: u64) {
+    // Grain and pixels are counted in smaller frame sides.
+    let scale = frame.width.min(frame.height) as f32;
     match style {
         Style::Natural => {}
         Style::Flat => flat(frame),
@@ -20,6 +21,7 @@ pub(crate) fn apply(style: Style, frame: &mut Frame, scale: f32, seed: u64) {
         Style::Watercolor => watercolor(frame, scale, seed),
         Style::Neon => neon(frame),
         Style::Monochrome => monochrome(frame),
+        Style::Clay => clay(frame, scale, seed),
     }
 }
 
@@ -188,6 +190,34 @@ fn monochrome(frame: &mut Frame) {
     }
 }
 
+/// Rounded, matt and a little uneven, lit from the upper left.
+fn clay(frame: &mut Frame, scale: f32, seed: u64) {
+    blur(frame);
+    blur(frame);
+    let (width, height) = (frame.width, frame.height);
+    let bump = |x: usize, y: usize| {
+        let (u, v) = (x as f32 / scale, y as f32 / scale);
+        0.05 * noise_2d(seed, u * 16.0, v * 16.0) + 0.03 * noise_2d(seed ^ 1, u * 40.0, v * 40.0)
+    };
+    let relief: Vec<f32> = (0..width * height)
+        .map(|at| luma(&frame.pixels[at * 3..][..3]) + bump(at % width, at / width))
+        .collect();
+    for (index, pixel) in frame.pixels.chunks_exact_mut(3).enumerate() {
+        let (x, y) = (index % width, index / width);
+        let before = y.saturating_sub(1) * width + x.saturating_sub(1);
+        let behind = (y + 1).min(height - 1) * width + (x + 1).min(width - 1);
+        let slope = (relief[before] - relief[behind]).clamp(-0.3, 0.3);
+        let light = 1.0 - 1.3 * slope;
+        let shine = 0.5 * (light - 1.15).max(0.0);
+        let bright = luma(pixel);
+        for value in pixel {
+            let old = f32::from(*value) / 255.0;
+            let matt = bright + (old - bright) * 0.92;
+            *value = byte((0.07 + 0.84 * matt) * light + shine);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,7 +237,6 @@ mod tests {
                         width,
                         height,
                     },
-                    17.0,
                     3,
                 );
                 assert_eq!(
