@@ -181,6 +181,15 @@ fn nothing_contradicts_the_prompt() {
     always("a koala sings", |text| {
         text.starts_with("a koala sings in ")
     });
+    // Where it is is no doing.
+    always("a koala on a steep slope", |text| {
+        let (before, _) = text.split_once(" on a steep slope").unwrap();
+        before.len() > "a koala".len()
+    });
+    assert_eq!(
+        written("a koala on a steep slope waves in a forest"),
+        vec![None; 20]
+    );
     // The subject brings its own time of day.
     always("a full moon", |text| !text.contains("day"));
 }

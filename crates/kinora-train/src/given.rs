@@ -274,12 +274,14 @@ mod tests {
         let pack = Pack::sample();
         let renderer = Renderer::new(&pack);
         let mut spec = SceneSpec::sample(8, &pack, Split::Train);
-        spec.style = Style::Neon;
-        let window = window(3);
         let given = Given::Remixed { continues: true };
-        let plate = told(&renderer, &spec, &given, window);
+        let mut mean = |style| {
+            spec.style = style;
+            let plate = told(&renderer, &spec, &given, window(3));
+            plate.patches.iter().sum::<f32>() / plate.patches.len() as f32
+        };
         // Neon is dark.
-        let mean = plate.patches.iter().sum::<f32>() / plate.patches.len() as f32;
-        assert!(mean < -0.5, "{mean}");
+        let (neon, natural) = (mean(Style::Neon), mean(Style::Natural));
+        assert!(neon < natural - 0.1, "{neon} against {natural}");
     }
 }

@@ -273,6 +273,7 @@ fn view(view: &View, options: RenderOptions) -> layout::View {
         ],
         zoom: view.zoom,
         orbit: view.orbit,
+        tilt: 0.0,
     }
 }
 

@@ -13,6 +13,8 @@ pub const BACKDROP_SIDE: usize = 64;
 pub const BACKDROP_MARGIN: f32 = 0.3;
 /// Height of the point that zoom leaves in place, as a part of the frame's height; it is in the middle across.
 pub const ZOOM_HEIGHT: f32 = 0.6;
+/// From here on, as a part of a backdrop's height, it is seen again below it.
+const MIRRORED: f32 = 0.7;
 /// Most depths that are looked at on the way from the camera to what a pixel sees.
 const MARCH: usize = 24;
 /// Steps that what stands there is thick.
@@ -133,13 +135,16 @@ impl Backdrop {
         self.seen.sample(ray(there))
     }
 
-    /// From lengths in smaller frame edges to pixels, counted from pixel centres.
+    /// From lengths in smaller frame edges to pixels, counted from pixel centres. Below its lower border the ground goes on as in a mirror:
+    /// what lies there would be stretched.
     fn pixel_at(&self, [x, y]: [f32; 2]) -> [f32; 2] {
         let side = BACKDROP_SIDE as f32;
         let inside = |at: f32, pixels: usize| at.clamp(0.0, (pixels - 1) as f32);
+        let (row, lowest) = (y * side - 0.5, (self.seen.height - 1) as f32);
+        let row = row.min((2.0 * lowest - row).max(MIRRORED * lowest));
         [
             inside(x * side + self.margin as f32 - 0.5, self.seen.width),
-            inside(y * side - 0.5, self.seen.height),
+            inside(row, self.seen.height),
         ]
     }
 }
@@ -242,6 +247,7 @@ mod tests {
             shift: [1e9, -1e9],
             zoom: 1e-9,
             orbit: -1e9,
+            tilt: 1e9,
         };
         let frame = ramp(100).draw(FRAME, &wild);
         assert!(frame.iter().flatten().all(|value| value.is_finite()));

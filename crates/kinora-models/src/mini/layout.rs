@@ -44,6 +44,8 @@ pub struct View {
     pub zoom: f32,
     /// Shift of what is infinitely far, to the left, while the subjects stay.
     pub orbit: f32,
+    /// Shift down of all that is seen, near and far; the director does not settle that.
+    pub tilt: f32,
 }
 
 impl View {
@@ -52,6 +54,7 @@ impl View {
         shift: [0.0; 2],
         zoom: 1.0,
         orbit: 0.0,
+        tilt: 0.0,
     };
 
     /// Where what is seen at `seen` was, for a camera at rest. At `depth` 0 it is infinitely far, at 1 as near as the
@@ -85,7 +88,7 @@ impl View {
     fn shift_at(&self, depth: f32) -> [f32; 2] {
         [
             self.shift[0] * depth + self.orbit * (1.0 - depth),
-            self.shift[1] * depth,
+            self.shift[1] * depth + self.tilt,
         ]
     }
 
@@ -104,6 +107,7 @@ impl View {
             shift: [length(0), length(1)],
             zoom: (values[2] / VIEW_SCALE[2]).exp2().clamp(ZOOMS.0, ZOOMS.1),
             orbit: length(3),
+            tilt: 0.0,
         }
     }
 }
@@ -177,6 +181,20 @@ impl FrameLayout {
         }
     }
 
+    /// The same frame as another camera sees it: subjects stay where they are in the world.
+    pub(super) fn see_with(&mut self, view: View, size: [usize; 2]) {
+        let unit = size[0].min(size[1]) as f32;
+        let units = size.map(|side| side as f32 / unit);
+        let focus = View::focus(size);
+        for place in self.places.iter_mut().flatten() {
+            let seen = [0, 1].map(|axis| place.center[axis] * units[axis]);
+            let seen = view.seen(self.view.world(seen, focus, 1.0), focus, 1.0);
+            place.center = [0, 1].map(|axis| seen[axis] / units[axis]);
+            place.sides = place.sides.map(|side| side * view.zoom / self.view.zoom);
+        }
+        self.view = view;
+    }
+
     /// Appends its [`FRAME_VALUES`] values; those of an empty slot are zero.
     pub fn push_values(&self, values: &mut Vec<f32>) {
         for place in &self.places {
@@ -224,6 +242,7 @@ mod tests {
                 shift: [-0.4, 0.02],
                 zoom: 1.5,
                 orbit: 0.3,
+                tilt: 0.0,
             },
             moment: 0,
         };

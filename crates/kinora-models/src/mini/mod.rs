@@ -10,6 +10,7 @@ pub mod autoencoder;
 pub mod backdrop;
 pub mod backdrops;
 mod bilinear;
+mod camera;
 pub mod config;
 mod director;
 mod enhance;

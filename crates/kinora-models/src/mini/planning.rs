@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use kinora_style::Style;
 
 use super::backdrops::Setting;
+use super::camera::Camera;
 use super::director::{Direction, direct};
 use super::layout::FrameLayout;
 use super::model::Mini;
@@ -242,7 +243,11 @@ impl Mini {
             before: past.frames,
             since: past.since,
         };
-        direct(&director.paths, &contexts, &direction, self.device())
+        let mut path = direct(&director.paths, &contexts, &direction, self.device())?;
+        let before = past.frames.last().map(|frame| frame.view);
+        let secs = 1.0 / self.config().frames_per_second as f32;
+        Camera::said(prompt).follow(&mut path, before, clip.size, secs);
+        Ok(path)
     }
 
     /// The named subjects before the named place, in a light, a weather and a style.

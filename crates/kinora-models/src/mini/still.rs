@@ -115,6 +115,7 @@ mod tests {
             shift: [0.7, -0.2],
             zoom: 1.3,
             orbit: 0.4,
+            tilt: -0.1,
         };
         let seen = show(&[ramp(view, 0)], 5, &view);
         for column in [0, 9, 31] {

@@ -50,12 +50,13 @@ pub(crate) struct MakeArgs {
     #[arg(help_heading = "Clip", long, value_name = "N", default_value_t = 85, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) quality: u32,
 
-    /// What the camera does: static, pan-left, pan-right, zoom-in, zoom-out, orbit, handheld, or in
-    /// several words of your own. It is said at the end of the prompt.
+    /// What the camera does: static, pan-left, pan-right, tilt-up, tilt-down, zoom-in, zoom-out, orbit,
+    /// handheld; with a speed as in pan-left:slow or zoom-in:fast; or in several words of your own. It
+    /// is said at the end of the prompt.
     #[arg(help_heading = "Look", long, value_name = "MOVE", value_parser = words::camera)]
     pub(crate) camera: Option<String>,
-    /// How it looks: natural, flat, pixel, sketch, watercolor, neon, monochrome, or in several words of
-    /// your own. It is said at the end of the prompt.
+    /// How it looks: natural, flat, pixel, sketch, watercolor, neon, monochrome, clay, or in several words
+    /// of your own. It is said at the end of the prompt.
     #[arg(help_heading = "Look", long, value_name = "STYLE", value_parser = words::style)]
     pub(crate) style: Option<String>,
 

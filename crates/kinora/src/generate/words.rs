@@ -4,10 +4,37 @@ use kinora_data::{Camera, Style, camera_words, style_words};
 
 use super::values;
 
-/// What `--camera` says: a move by its name, or in the user's own words.
+/// Moves that no caption of a scene tells.
+const TILTS: [(&str, &str); 2] = [
+    ("tilt-up", "the camera tilts up"),
+    ("tilt-down", "the camera tilts down"),
+];
+const SPEEDS: [(&str, &str); 2] = [("slow", "slowly"), ("fast", "quickly")];
+
+/// What `--camera` says: a move by its name, maybe with a speed behind it, or in the user's own words.
 pub(crate) fn camera(text: &str) -> Result<String, String> {
-    let named = Camera::from_name(text).map(camera_words);
-    said(text, named, Camera::ALL.iter().map(|camera| camera.name()))
+    let (name, speed) = match text.split_once(':') {
+        Some((name, speed)) if !text.contains(char::is_whitespace) => (name, Some(speed)),
+        _ => (text, None),
+    };
+    let tilt = TILTS.iter().find(|(tilt, _)| *tilt == name);
+    let named = match (tilt, Camera::from_name(name)) {
+        (Some((_, words)), _) => Some(std::slice::from_ref(words)),
+        (None, camera) => camera.map(camera_words),
+    };
+    let names = Camera::ALL.iter().map(|camera| camera.name());
+    let words = said(name, named, names.chain(TILTS.map(|(name, _)| name)))?;
+    let Some(speed) = speed else {
+        return Ok(words);
+    };
+    let how = SPEEDS.iter().find(|(name, _)| *name == speed);
+    match (how, name) {
+        (_, "static") => Err("a static camera has no speed: leave it out".to_owned()),
+        (Some((_, how)), _) => Ok(words.replacen("camera", &format!("camera {how}"), 1)),
+        (None, _) => Err(format!(
+            "'{speed}' is no speed: known are slow and fast, as in {name}:slow"
+        )),
+    }
 }
 
 /// What `--style` says: a style by its name, or in the user's own words.
@@ -56,6 +83,20 @@ mod tests {
         assert_eq!(style("pencil"), style("sketch"));
         assert_eq!(style("watercolour"), style("watercolor"));
         assert_eq!(style("thick oil paint"), Ok("thick oil paint".into()));
+        assert_eq!(
+            camera("tilt-up:slow"),
+            Ok("the camera slowly tilts up".into())
+        );
+        assert_eq!(
+            camera("pan-right:fast"),
+            Ok("the camera quickly pans right".into())
+        );
+        assert!(
+            camera("pan-left:warp")
+                .unwrap_err()
+                .contains("slow and fast")
+        );
+        assert!(camera("static:slow").is_err());
         let error = camera("pan-up").unwrap_err();
         assert!(
             error.contains("pan-left") && error.contains("several words"),

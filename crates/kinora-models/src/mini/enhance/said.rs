@@ -103,6 +103,12 @@ const FUNCTION: &[&str] = &[
     "near", "while", "during", "under", "it", "is", "are", "one", "two", "three", "four", "five",
     "some", "early", "late", "high", "low", "very", "deep",
 ];
+/// Words that begin a phrase of where something is.
+const PLACING: &[&str] = &[
+    "in", "on", "at", "by", "of", "with", "beside", "near", "under", "above", "over", "behind",
+    "before", "between", "inside", "outside", "below", "among", "atop", "along", "around",
+    "against", "next", "to", "from", "through", "across", "upon", "within",
+];
 const LIGHT_ZH: &[&str] = &[
     "白天", "日落", "傍晚", "黄昏", "夜", "晚上", "黎明", "清晨", "早上", "早晨", "日出", "中午",
     "下午", "月", "星", "阳光", "太阳", "黑暗", "灯",
@@ -208,14 +214,7 @@ impl Said {
         let contains = |topic: &[&str]| topic.iter().any(|phrase| rest.contains(phrase));
         let motion = match language {
             Language::Chinese => tells_doings_zh(&others[first.start..]),
-            Language::English => words.iter().any(|(word, at)| match at.start < first.start {
-                true => word.len() > 4 && word.ends_with("ing"),
-                false => {
-                    !is_setting(word)
-                        && !CAMERA.contains(&word.as_str())
-                        && !STYLE.contains(&word.as_str())
-                }
-            }),
+            Language::English => tells_doings(&words, &others, first.start),
         };
         // "A koala sings": the second is no subject but what the first does.
         let is_verb = |pair: &[Range<usize>]| {
@@ -311,6 +310,46 @@ fn words(letters: &[char]) -> Vec<Word> {
         }
     }
     words
+}
+
+/// Whether any of the words is a doing, of those that name neither subjects nor places. Behind the subject each is, but for what a phrase such as
+/// "on a grassy hill" says of where it is; a verb may end that, and a place that was named does.
+fn tells_doings(words: &[Word], others: &[char], subject: usize) -> bool {
+    // Where a phrase of place begins that is not over, and how many words it has had.
+    let mut phrase: Option<usize> = None;
+    let mut before = subject;
+    for (word, at) in words {
+        let is_known =
+            is_setting(word) || CAMERA.contains(&word.as_str()) || STYLE.contains(&word.as_str());
+        let is_verb = word.len() > 3 && (word.ends_with("ing") || word.ends_with('s'));
+        if at.start < subject {
+            if word.len() > 4 && word.ends_with("ing") {
+                return true;
+            }
+            continue;
+        }
+        let between = &others[before..at.start];
+        let is_over = between.iter().any(|c| ",.;:!?".contains(*c)) || between.len() > 2;
+        before = at.end;
+        if is_over
+            || matches!(
+                word.as_str(),
+                "and" | "or" | "while" | "as" | "it" | "is" | "are"
+            )
+        {
+            phrase = None;
+        }
+        if PLACING.contains(&word.as_str()) {
+            phrase = Some(0);
+        } else if !is_known {
+            match &mut phrase {
+                None => return true,
+                Some(said) if *said > 0 && is_verb => return true,
+                Some(said) => *said += 1,
+            }
+        }
+    }
+    false
 }
 
 /// Where a run of words begins that ends the clause and tells light or weather alone, such as "at night".
