@@ -6,10 +6,16 @@
 use std::fs;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::{Error, Result};
+
+const PREFIX: &str = ".kinora-";
+const SUFFIX: &str = ".part";
+/// Between making a file and locking it there is a moment.
+const UNLOCKED_SINCE: Duration = Duration::from_secs(60);
 
 /// A file that takes the name `path` when it is committed.
 pub(crate) struct OutputFile {
@@ -109,21 +115,47 @@ pub(crate) fn temporary_folder(path: &Path) -> Result<TempDir> {
 
 fn temporary_file(path: &Path) -> Result<NamedTempFile> {
     let folder = parent(path)?;
+    sweep(&folder);
     let mut builder = builder();
     // A temporary file is private unless told otherwise; the video should be as readable as any other new file.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder
+    let file = builder
         .tempfile_in(&folder)
         .map_err(|source| match source.kind() {
             io::ErrorKind::StorageFull => Error::DiskFull { path: path.into() },
             _ => Error::NotWritable { folder, source },
-        })
+        })?;
+    // Says that somebody writes it. Where a file system has no locks nothing is swept either.
+    let _ = file.as_file().try_lock();
+    Ok(file)
+}
+
+/// Removes temporary files of processes that were killed: those that nobody has locked, and that were not made just now.
+fn sweep(folder: &Path) {
+    let is_old = |path: &Path| {
+        let changed = fs::symlink_metadata(path).and_then(|file| file.modified());
+        changed.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > UNLOCKED_SINCE))
+    };
+    let is_left = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX))
+            && is_old(path)
+            && fs::File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for path in entries
+        .map(|entry| entry.path())
+        .filter(|path| is_left(path))
+    {
+        // Whoever may not remove it leaves it.
+        let _ = fs::remove_file(path);
+    }
 }
 
 fn builder() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".kinora-").suffix(".part");
+    builder.prefix(PREFIX).suffix(SUFFIX);
     builder
 }
 
@@ -216,6 +248,35 @@ mod tests {
             OutputFile::create(folder.path(), true),
             Err(Error::Exists { .. })
         ));
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = |name: &str| {
+            let path = folder.path().join(name);
+            let file = fs::File::create(&path).unwrap();
+            let then = std::time::SystemTime::now() - Duration::from_secs(3600);
+            file.set_modified(then).unwrap();
+            file
+        };
+        drop(old(".kinora-left.part"));
+        let written = old(".kinora-written.part");
+        written.lock().unwrap();
+        drop(old("mine.part"));
+        let new = fs::File::create(folder.path().join(".kinora-new.part")).unwrap();
+        drop(new);
+        let path = folder.path().join("a.bin");
+        OutputFile::create(&path, false).unwrap().commit().unwrap();
+        assert_eq!(
+            entries(folder.path()),
+            [
+                ".kinora-new.part",
+                ".kinora-written.part",
+                "a.bin",
+                "mine.part"
+            ]
+        );
     }
 
     #[test]

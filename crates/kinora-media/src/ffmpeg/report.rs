@@ -82,7 +82,19 @@ struct SideData {
 /// [`Error::Ffmpeg`] if FFprobe does not read it either.
 pub(crate) fn describe(tools: &Tools, path: &Path, demuxer: Demuxer) -> Result<MediaInfo> {
     let report = ask(tools, path, demuxer)?;
+    let declared_secs = report.declared_secs();
     let mut info = report.describe(path)?;
+    if let Some(declared) = declared_secs {
+        let (_, secs) = count(tools, path, demuxer)?;
+        if secs < 0.9 * declared - 0.5 {
+            return Err(failed(
+                path,
+                format!(
+                    "it ends after {secs:.1} of {declared:.1} seconds: it was cut off, copy it again"
+                ),
+            ));
+        }
+    }
     if info.duration_secs <= 0.0 {
         // What browsers record has no length in its header.
         (info.frames, info.duration_secs) = count(tools, path, demuxer)?;
@@ -163,6 +175,21 @@ fn average(frames: u64, secs: f64) -> Result<FrameRate> {
 }
 
 impl Report {
+    /// What the header says of the length of the pictures. Of other files, and where sound may be longer, FFprobe tells an estimate.
+    fn declared_secs(&self) -> Option<f64> {
+        const DECLARING: [&str; 4] = ["matroska", "mov", "avi", "asf"];
+        let format = self.format.format_name.as_deref().unwrap_or_default();
+        let is_declaring = DECLARING.iter().any(|name| format.contains(name));
+        let pictures = |stream: &&Stream| {
+            stream.codec_type.as_deref() == Some("video") && stream.disposition.attached_pic == 0
+        };
+        let own = self.streams.iter().find(pictures)?.duration_secs();
+        let is_alone = self.streams.len() == 1;
+        let whole = || number(&self.format.duration).filter(|_| is_alone);
+        own.or_else(whole)
+            .filter(|secs| is_declaring && *secs > 0.0)
+    }
+
     fn describe(self, path: &Path) -> Result<MediaInfo> {
         let of_kind = |stream: &&Stream, kind: &str| stream.codec_type.as_deref() == Some(kind);
         let pictures = self

@@ -226,7 +226,8 @@ fn cut_off(kept: Option<Kept>, error: anyhow::Error, global: &Global) -> anyhow:
     if stopped {
         return StoppedInSession { told, done }.into();
     }
-    if !global.quiet {
+    let is_damaged = matches!(pipeline, Some(Pipeline::SessionDamaged { .. }));
+    if !global.quiet && !is_damaged {
         eprintln!(
             "kept: {done}; the same command goes on from there, as does `kinora resume {told}`"
         );
