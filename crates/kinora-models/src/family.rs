@@ -296,14 +296,15 @@ pub trait VideoModel {
     }
 
     /// Shows frames that are changed: those of one latent frame after the other, before it is sampled and before it is
-    /// decoded. By default they are not looked at.
+    /// decoded. Answers the latents to begin from in place of theirs, `[1, channels, 1, height, width]`, where the model knows some
+    /// that are nearer to what is wanted. By default nothing is looked at.
     ///
     /// # Errors
     ///
     /// As [`plan`](Self::plan).
-    fn see(&self, text: &mut Self::Text, region: &Region<'_>) -> Result<(), Error> {
+    fn see(&self, text: &mut Self::Text, region: &Region<'_>) -> Result<Option<Tensor<5>>, Error> {
         let _ = (text, region);
-        Ok(())
+        Ok(None)
     }
 
     /// Velocity of the rectified flow, `noise − latents`, shaped as the latents.

@@ -290,14 +290,17 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
         }
     }
 
-    /// Shows the model a latent frame that is changed.
+    /// Shows the model a latent frame that is changed, which may then begin from others.
     fn see(
         &self,
         placed: &Placed<'_>,
         text: &mut M::Text,
-        (index, frame): (usize, &LatentFrame),
+        (index, frame): (usize, &mut LatentFrame),
     ) -> Result<(), Error> {
-        if let LatentFrame::Noised { frames, .. } = frame {
+        if let LatentFrame::Noised {
+            frames, latents, ..
+        } = frame
+        {
             let region = Region {
                 prompt: placed.take.prompt,
                 clip: self.clip(placed),
@@ -305,7 +308,9 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
                 latent_frame: index,
                 frames,
             };
-            self.model.see(text, &region)?;
+            if let Some(begin) = self.model.see(text, &region)? {
+                *latents = begin;
+            }
         }
         Ok(())
     }
@@ -453,8 +458,8 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
             if let Some((text, _)) = texts {
                 for index in span.makes.clone() {
                     if placed.sees(index) {
-                        let frame = placed.take.layout.latent_frame(index - placed.lead)?;
-                        self.see(placed, text, (index, &frame))?;
+                        let mut frame = placed.take.layout.latent_frame(index - placed.lead)?;
+                        self.see(placed, text, (index, &mut frame))?;
                     }
                 }
             }
@@ -472,8 +477,9 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
             None if index < lead => Ok(LatentFrame::Free),
             None => placed.take.layout.latent_frame(index - lead),
         };
-        let frames: Vec<LatentFrame> = span.sees.clone().map(frame).collect::<Result<_, _>>()?;
-        for (index, frame) in span.sees.clone().zip(&frames) {
+        let mut frames: Vec<LatentFrame> =
+            span.sees.clone().map(frame).collect::<Result<_, _>>()?;
+        for (index, frame) in span.sees.clone().zip(&mut frames) {
             if placed.sees(index) {
                 self.see(placed, &mut texts.0, (index, frame))?;
             }

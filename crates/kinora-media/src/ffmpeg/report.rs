@@ -89,9 +89,7 @@ pub(crate) fn describe(tools: &Tools, path: &Path, demuxer: Demuxer) -> Result<M
         if secs < 0.9 * declared - 0.5 {
             return Err(failed(
                 path,
-                format!(
-                    "it ends after {secs:.1} of {declared:.1} seconds: it was cut off, copy it again"
-                ),
+                format!("it ends after {secs:.1} of {declared:.1} seconds, so it was cut off"),
             ));
         }
     }

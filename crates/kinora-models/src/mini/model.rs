@@ -387,13 +387,24 @@ impl VideoModel for Mini {
         })
     }
 
-    fn see(&self, text: &mut Script, region: &Region<'_>) -> Result<(), Error> {
+    fn see(&self, text: &mut Script, region: &Region<'_>) -> Result<Option<Tensor<5>>, Error> {
         let stage = match &mut text.stage {
             Some(stage) => stage,
             none => none.insert(self.settle_regions(region)?),
         };
         self.see_region(stage, region);
-        Ok(())
+        // What changes as a whole begins in the light and the style that it is to have.
+        let is_whole = region.frames.iter().all(|frame| frame.made.is_none());
+        let first = region.latent_frame;
+        let plate = stage.plate_of(first..first + 1).filter(|_| is_whole);
+        let config = &self.config().autoencoder;
+        let [columns, rows] = region.clip.size.map(|side| side / config.patch);
+        let latents = plate.map(|plate| {
+            let autoencoder = &self.networks().autoencoder;
+            let shown = plate_condition(autoencoder, &[plate], [1, rows, columns], &self.device);
+            shown.narrow(1, 0, config.latent_channels)
+        });
+        Ok(latents)
     }
 
     fn velocity(&self, window: Window<'_>, text: &Script) -> Result<Tensor<5>, Error> {
