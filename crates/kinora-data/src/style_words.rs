@@ -35,7 +35,6 @@ pub fn style_names(style: Style) -> &'static [&'static str] {
             "in pencil",
             "铅笔素描",
             "素描风格",
-            "素描",
         ],
         Style::Watercolor => &[
             "watercolor painting",
@@ -47,7 +46,6 @@ pub fn style_names(style: Style) -> &'static [&'static str] {
             "watercolours",
             "水彩画",
             "水彩风格",
-            "水彩",
         ],
         Style::Neon => &[
             "neon drawing",
@@ -68,7 +66,6 @@ pub fn style_names(style: Style) -> &'static [&'static str] {
             "monochrome",
             "黑白电影",
             "黑白画面",
-            "黑白",
         ],
         Style::Clay => &[
             "clay animation",
@@ -80,7 +77,6 @@ pub fn style_names(style: Style) -> &'static [&'static str] {
             "plasticine",
             "黏土动画",
             "黏土风格",
-            "黏土",
         ],
     }
 }

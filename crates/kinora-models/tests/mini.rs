@@ -18,7 +18,9 @@ use kinora_models::mini::styles::{NamedStyle, Styles};
 use kinora_models::mini::transformer::{Context, Moments};
 use kinora_models::mini::{Mini, MiniConfig, MiniNetworks, MiniParts};
 use kinora_models::weights;
-use kinora_models::{Anchor, ClipShape, Error, Known, Origin, VideoModel, Window};
+use kinora_models::{
+    Anchor, ClipShape, Error, GivenFrame, Known, Origin, Region, VideoModel, Window,
+};
 use kinora_style::Style;
 use tokenizers::Tokenizer;
 use tokenizers::models::wordlevel::WordLevel;
@@ -276,8 +278,7 @@ fn model_showing(then: u8, device: &Device) -> Mini {
     Mini::new("test", String::new(), parts, device)
 }
 
-/// A dark beach and a bright sea.
-/// Half of a frame is white rain.
+/// One that is easily told.
 fn styles() -> Styles {
     Styles::new(vec![NamedStyle {
         style: Style::Pixel,
@@ -285,6 +286,7 @@ fn styles() -> Styles {
     }])
 }
 
+/// Half of a frame is white rain.
 fn weathers() -> Weathers {
     let size = [64, 64];
     let named = NamedWeather {
@@ -483,6 +485,67 @@ fn a_clip_goes_on_from_its_own_as_if_it_had_been_longer() {
     let elsewhere = on_from(None, prompt);
     let change = (whole - elsewhere).abs().max().into_scalar::<f32>();
     assert!(change > 1e-4, "{change}");
+}
+
+/// What is changed is shown as it is to become; what stays, as it is.
+#[test]
+fn changed_frames_are_shown_their_change() {
+    let device = Device::flex();
+    let model = model(&device);
+    let size @ [width, height] = model.config().sizes[0];
+    let given = |made: Option<Vec<f32>>| GivenFrame {
+        picture: Tensor::full([1, 3, 1, height, width], 0.25, &device),
+        made: made.map(|made| {
+            Tensor::from_data(TensorData::new(made, [1, 1, 1, height, width]), &device)
+        }),
+    };
+    let see = |prompt: &str, made: Option<Vec<f32>>, origin: Option<&str>| {
+        let mut text = model.encode_text(prompt).unwrap();
+        let origin = origin.map(|prompt| Origin {
+            prompt: prompt.into(),
+            seed: 2,
+            first_frame: 0,
+        });
+        let region = Region {
+            prompt,
+            clip: ClipShape {
+                size,
+                latent_frames: 2,
+                seed: 1,
+            },
+            origin: origin.as_ref(),
+            latent_frame: 0,
+            frames: &[given(made)],
+        };
+        let begin = model.see(&mut text, &region).unwrap();
+        (text.plate(0..1).unwrap(), begin)
+    };
+    let is_given = |values: &[f32]| values.iter().all(|value| (value - 0.25).abs() < 0.01);
+
+    // All but the left column of patches is made.
+    let patch = model.config().autoencoder.patch;
+    let (values, columns) = (4 * patch * patch * 3, width / patch);
+    let right: Vec<f32> = (0..width * height)
+        .map(|i| f32::from(u8::from(i % width >= patch)))
+        .collect();
+    let (plate, begin) = see("koala", Some(right.clone()), None);
+    assert!(begin.is_none());
+    let patches = plate.patches.chunks_exact(values).enumerate();
+    let (left, inside): (Vec<_>, Vec<_>) = patches.partition(|(i, _)| i % columns == 0);
+    assert!(left.iter().all(|(_, patch)| is_given(patch)));
+    assert!(inside.iter().any(|(_, patch)| !is_given(patch)));
+    assert!(plate.coverage.iter().sum::<f32>() > 1.0);
+    // In an own clip its place goes on, without its subjects.
+    let (own, _) = see("xx", Some(right), Some("koala beach"));
+    assert!(!is_given(&own.patches) && own.coverage.iter().all(|&covered| covered == 0.0));
+
+    let (same, begin) = see("xx", None, None);
+    assert!(begin.is_some() && is_given(&same.patches));
+    assert!(!is_given(&see("pixel art", None, None).0.patches));
+    assert!(!is_given(&see("xx at night", None, None).0.patches));
+    // What it is already it does not become again.
+    let (again, _) = see("xx at night", None, Some("koala at night"));
+    assert!(is_given(&again.patches));
 }
 
 /// The subject that a prompt names changes the flow.

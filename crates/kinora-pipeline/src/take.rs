@@ -448,7 +448,8 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
         let [width, height] = self.size.map(|pixels| pixels / about.spatial_stride);
         let frame_shape = [1, about.latent_channels, 1, height, width];
         let kept = (self.session.as_ref()).is_some_and(|session| session.has(number));
-        if texts.is_none() && (!kept || self.model.description().decodes_with_text) {
+        let sees = span.makes.clone().any(|index| placed.sees(index));
+        if texts.is_none() && (!kept || sees || self.model.description().decodes_with_text) {
             self.report(Progress::EncodingText)?;
             let clock = Instant::now();
             *texts = Some(self.texts(placed)?);

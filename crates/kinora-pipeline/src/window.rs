@@ -55,7 +55,7 @@ impl Sampling {
         (noisiest > self.guidance_above && guidance != 1.0).then_some(guidance)
     }
 
-    /// Noise levels from `strength` down to 0. Euler spends as many of its steps as the strength is a part of all noise (as in
+    /// Noise levels from `strength` down to 0. Euler spends that part of its steps which it would take from there (as in
     /// SDEdit, Meng et al., 2022), at least one; the others visit those of their own levels that are below it.
     pub(crate) fn levels(&self, strength: f32) -> Levels {
         if strength >= 1.0 {
@@ -64,7 +64,7 @@ impl Sampling {
         if self.sampler == Sampler::Euler {
             // Where on the schedule the strength lies: `shift` is undone by its inverse.
             let start = shift(strength, 1.0 / self.shift);
-            let steps = ((self.steps as f32 * strength).ceil() as usize).max(1);
+            let steps = ((self.steps as f32 * start - ROUNDING).ceil() as usize).max(1);
             let sigma = |i: usize| shift(start * (1.0 - i as f32 / steps as f32), self.shift);
             let sigmas: Vec<f32> = (0..=steps).map(sigma).collect();
             return Levels {
@@ -489,6 +489,8 @@ fn noisiest(timesteps: &[f32]) -> f32 {
     timesteps.iter().copied().fold(0.0, f32::max)
 }
 
+/// Of a part of the steps.
+const ROUNDING: f32 = 1e-4;
 /// Below it a frame is clean, and its velocity moves nothing.
 const LEAST_SIGMA: f32 = 1e-4;
 
@@ -520,7 +522,7 @@ mod tests {
             }
             assert_eq!(with(sampler).steps_from(1.0), 10);
         }
-        assert_eq!(with(Sampler::Euler).steps_from(0.3), 3);
+        assert_eq!(with(Sampler::Euler).steps_from(shift(0.3, 4.0)), 3);
         assert_eq!(with(Sampler::Euler).steps_from(0.01), 1);
     }
 }

@@ -15,7 +15,7 @@ use kinora_pipeline::{
     Beside, Error, Film, Finish, Fit, LatentFrame, Mask, Piece, Progress, Rates, Reel, Region,
     Sampling, Session, Take, Timeline, Way, latent_frames, make, sessions,
 };
-use kinora_sampling::{GuidanceKind, Sampler};
+use kinora_sampling::{GuidanceKind, Sampler, shift};
 
 const SIZE: [usize; 2] = [32, 16];
 
@@ -305,16 +305,17 @@ fn a_clip_is_changed_by_the_strength() {
     let changed = levels(&revised(&model, &path, 1.0, None));
     assert!((0..40).all(|i| is_near(changed[i], i.div_ceil(4))));
     let all = model.seen.take().len();
-    revised(&model, &path, 0.5, None);
+    let half = shift(0.5, 2.0);
+    revised(&model, &path, half, None);
     let seen = model.seen.take();
     assert_eq!(
         seen.len(),
         all / 2,
-        "half of the noise takes half of the steps"
+        "what half of the steps begin with takes half of the steps"
     );
     assert!(
         seen.iter()
-            .all(|seen| seen.timesteps.iter().all(|&sigma| sigma <= 0.5))
+            .all(|seen| seen.timesteps.iter().all(|&sigma| sigma <= half))
     );
 }
 

@@ -85,8 +85,9 @@ pub(crate) fn describe(tools: &Tools, path: &Path, demuxer: Demuxer) -> Result<M
     let declared_secs = report.declared_secs();
     let mut info = report.describe(path)?;
     if let Some(declared) = declared_secs {
-        let (_, secs) = count(tools, path, demuxer)?;
-        if secs < 0.9 * declared - 0.5 {
+        let (frames, secs) = count(tools, path, demuxer)?;
+        // A single frame, and what tells no times, cannot be judged.
+        if frames > 1 && secs > 0.0 && secs < 0.9 * declared - 0.5 {
             return Err(failed(
                 path,
                 format!("it ends after {secs:.1} of {declared:.1} seconds, so it was cut off"),
@@ -135,7 +136,7 @@ fn count(tools: &Tools, path: &Path, demuxer: Demuxer) -> Result<(u64, f64)> {
         "-select_streams",
         "V:0",
         "-show_entries",
-        "packet=pts_time,duration_time",
+        "packet=pts_time,dts_time,duration_time",
     ]);
     command
         .args(["-of", "csv=p=0"])
@@ -153,7 +154,9 @@ fn count(tools: &Tools, path: &Path, demuxer: Demuxer) -> Result<(u64, f64)> {
         let mut numbers = line
             .split(',')
             .map(|number| number.trim().parse::<f64>().ok());
-        if let Some(Some(time)) = numbers.next() {
+        // Some containers tell only when a packet is due to be decoded.
+        let (shown, decoded) = (numbers.next().flatten(), numbers.next().flatten());
+        if let Some(time) = shown.or(decoded) {
             let duration = numbers.next().flatten().unwrap_or(0.0);
             (begin, end) = (begin.min(time), end.max(time + duration));
             longest = longest.max(time);

@@ -149,8 +149,8 @@ impl Weathers {
         self.phrases.matches(prompt).first().map(|&&id| id)
     }
 
-    /// A weather over frames of `size` at a place, in the light there. `None` where it does not reach that place, and where frames are larger
-    /// than its pictures.
+    /// A weather over frames of `size` at a place, in the light there. `None` where it does not reach that place. Frames that are larger
+    /// than its pictures see them again as in a mirror.
     ///
     /// # Errors
     ///

@@ -1,8 +1,7 @@
 //! What named places look like: a picture with depths, and how a moving camera sees it.
 //!
 //! Like the pictures of the [lexicon](super::lexicon) it is shown to the denoiser at its place, as part of
-//! the [plate](super::plate): in the named light, at rest, without what lives in it. What falls from the sky, style,
-//! waves and clouds are the denoiser's.
+//! the [plate](super::plate): in the named light, at rest, without what lives in it. Waves and clouds are the denoiser's.
 
 use super::layout::View;
 use super::relief::Layer;
@@ -37,7 +36,7 @@ pub fn backdrop_size([width, height]: [usize; 2]) -> [usize; 3] {
 }
 
 /// A backdrop for frames of another size, in bytes of red, green, blue and depth: the same at the same scale, as much of it as
-/// [`backdrop_size`] says, around the point that zoom leaves in place. Beyond its borders it goes on as it ends.
+/// [`backdrop_size`] says, around the point that zoom leaves in place. Beyond its borders it goes on as in a mirror.
 pub(super) fn refit(rgbd: &[u8], from: [usize; 2], to: [usize; 2]) -> Vec<u8> {
     let ([inner, height, margin], [new_inner, new_height, new_margin]) =
         (backdrop_size(from), backdrop_size(to));
@@ -46,7 +45,8 @@ pub(super) fn refit(rgbd: &[u8], from: [usize; 2], to: [usize; 2]) -> Vec<u8> {
     let left = (width as f32 - new_width as f32) / 2.0;
     let top = ZOOM_HEIGHT * (height as f32 - new_height as f32);
     let there = |at: usize, shift: f32, pixels: usize| {
-        (at as f32 + shift).round().clamp(0.0, (pixels - 1) as f32) as usize
+        let last = (pixels - 1) as f32;
+        mirrored((at as f32 + shift).round(), last).clamp(0.0, last) as usize
     };
     let pixel = |i: usize| {
         let column = there(i % new_width, left, width);
@@ -57,6 +57,12 @@ pub(super) fn refit(rgbd: &[u8], from: [usize; 2], to: [usize; 2]) -> Vec<u8> {
         .flat_map(pixel)
         .copied()
         .collect()
+}
+
+/// Where a mirror at 0 and at `last` shows what is there instead.
+fn mirrored(at: f32, last: f32) -> f32 {
+    let at = if at < 0.0 { -at } else { at };
+    if at > last { 2.0 * last - at } else { at }
 }
 
 /// A place, wider than a frame.
@@ -96,7 +102,7 @@ impl Backdrop {
         }
     }
 
-    /// What the camera sees of it: RGB in −1 to 1, `width · height` pixels. Beyond its borders it goes on as it ends.
+    /// What the camera sees of it: RGB in −1 to 1, `width · height` pixels. Above it goes on as it ends, elsewhere as in a mirror.
     pub fn draw(&self, [width, height]: [usize; 2], view: &View) -> Vec<[f32; 3]> {
         let unit = width.min(height) as f32;
         let focus = View::focus([width, height]);
@@ -135,15 +141,17 @@ impl Backdrop {
         self.seen.sample(ray(there))
     }
 
-    /// From lengths in smaller frame edges to pixels, counted from pixel centres. Below its lower border the ground goes on as in a mirror:
+    /// From lengths in smaller frame edges to pixels, counted from pixel centres. Beside it and below it a place goes on as in a mirror:
     /// what lies there would be stretched.
     fn pixel_at(&self, [x, y]: [f32; 2]) -> [f32; 2] {
         let side = BACKDROP_SIDE as f32;
         let inside = |at: f32, pixels: usize| at.clamp(0.0, (pixels - 1) as f32);
         let (row, lowest) = (y * side - 0.5, (self.seen.height - 1) as f32);
         let row = row.min((2.0 * lowest - row).max(MIRRORED * lowest));
+        let column = x * side + self.margin as f32 - 0.5;
+        let column = mirrored(column, (self.seen.width - 1) as f32);
         [
-            inside(x * side + self.margin as f32 - 0.5, self.seen.width),
+            inside(column, self.seen.width),
             inside(row, self.seen.height),
         ]
     }

@@ -57,7 +57,7 @@ pub struct Backdrops {
 /// What stands around the subjects of a clip.
 #[derive(Debug, Clone)]
 pub(super) struct Setting {
-    /// `None` where there are no pictures for the clip's size.
+    /// `None` where there are no pictures of places.
     pub(super) backdrop: Option<Backdrop>,
     /// The place, where there is one.
     pub(super) place: Option<usize>,
@@ -169,6 +169,14 @@ impl Backdrops {
     /// The light that `prompt` names; of several the last that there is: night is night, also when it rains.
     pub fn find_light(&self, prompt: &str) -> Option<usize> {
         self.named_lights.matches(prompt).into_iter().max().copied()
+    }
+
+    /// What the colours of things are multiplied by out of doors, wherever that is.
+    pub(super) fn light_outdoors(&self, light: Option<usize>) -> [f32; 3] {
+        let place = self.places.iter().position(|place| place.is_common);
+        let light = self.lights.get(light.unwrap_or(0));
+        let falls = |(light, place): (&NamedLight, usize)| light.on_subjects.get(place).copied();
+        light.zip(place).and_then(falls).unwrap_or([1.0; 3])
     }
 
     /// Where `prompt` names places, in characters of its [normalised](normalise) form.

@@ -16,11 +16,8 @@ const SLOW: f32 = 0.5;
 const FAST: f32 = 1.7;
 
 const TILTS_UP: &[&str] = &[
-    "camera tilts up",
-    "camera tilts upwards",
-    "camera tilts slowly up",
-    "camera slowly tilts up",
-    "camera quickly tilts up",
+    "tilts up",
+    "tilts upwards",
     "camera looks up",
     "tilt up",
     "tilt-up",
@@ -30,11 +27,8 @@ const TILTS_UP: &[&str] = &[
     "镜头上移",
 ];
 const TILTS_DOWN: &[&str] = &[
-    "camera tilts down",
-    "camera tilts downwards",
-    "camera tilts slowly down",
-    "camera slowly tilts down",
-    "camera quickly tilts down",
+    "tilts down",
+    "tilts downwards",
     "camera looks down",
     "tilt down",
     "tilt-down",
@@ -43,9 +37,14 @@ const TILTS_DOWN: &[&str] = &[
     "镜头向下摇",
     "镜头下移",
 ];
+/// "The camera slowly zooms in" is what captions say of the usual speed.
 const MOVES_SLOWLY: &[&str] = &[
-    "camera slowly",
-    "camera gently",
+    "camera very slowly",
+    "camera slowly pans",
+    "camera slowly tilts",
+    "camera slowly orbits",
+    "camera slowly circles",
+    "camera slowly moves",
     "slow pan",
     "slow zoom",
     "slow orbit",
@@ -198,5 +197,8 @@ mod tests {
         };
         Camera::said("a fox").follow(&mut path, Some(before), SIZE, 1.0 / 12.0);
         assert!(path.iter().all(|frame| frame.view.tilt == -TILT));
+        // The director told where they are without it.
+        let lower = place(&path[0]).center[1] - place(&self::path()[0]).center[1];
+        assert!((lower - TILT).abs() < 1e-4, "{lower}");
     }
 }

@@ -25,7 +25,7 @@ const STILLS_TENSOR: &str = "lexicon.pictures";
 const PALETTES_TENSOR: &str = "lexicon.palettes";
 const STREAMS_TENSOR: &str = "lexicon.streams";
 const LEXICON_TENSORS: &str = "lexicon.";
-/// One for each size that the model makes, numbered.
+/// One for each size that places are painted for, numbered: the first of those that the model makes.
 const BACKDROP_TENSORS: &str = "backdrops.";
 const WEATHERS_TENSOR: &str = "weathers";
 

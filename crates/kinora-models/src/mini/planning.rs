@@ -8,7 +8,7 @@ use kinora_style::Style;
 use super::backdrops::Setting;
 use super::camera::Camera;
 use super::director::{Direction, direct};
-use super::layout::FrameLayout;
+use super::layout::{FrameLayout, View};
 use super::model::Mini;
 use super::plate::Figure;
 use super::region::{Around, Filling, Ground};
@@ -42,6 +42,18 @@ impl Conditions {
             light: self.light.or(there.light),
             weather: self.weather.or(there.weather),
             style: self.style.or(there.style),
+        }
+    }
+
+    /// What is said here and not there.
+    fn but(self, there: Self) -> Self {
+        fn other<T: PartialEq>(here: Option<T>, there: Option<T>) -> Option<T> {
+            here.filter(|here| there.as_ref() != Some(here))
+        }
+        Self {
+            light: other(self.light, there.light),
+            weather: other(self.weather, there.weather),
+            style: other(self.style, there.style),
         }
     }
 }
@@ -108,16 +120,17 @@ impl Mini {
         origin: &Origin,
     ) -> Result<Stage, Error> {
         let before = self.cast(&origin.prompt);
-        let mut cast = match self.lexicon().find(prompt).is_empty() {
+        let cast = match self.lexicon().find(prompt).is_empty() {
             true => before.clone(),
             false => self.cast(prompt),
         };
-        let mut path = match before.is_empty() {
-            true => self.path(prompt, clip, cast.len(), Past::default())?,
-            false => self.path_from(origin, &origin.prompt, clip, (&[], before.len()))?,
-        };
-        if !before.is_empty() {
-            cast.truncate(before.len());
+        let of = |subjects| self.path_from(origin, &origin.prompt, clip, (&[], subjects));
+        let mut path = of(before.len())?;
+        if cast.len() > before.len() {
+            // For more than there were the same sentence settles more places.
+            for (layout, more) in path.iter_mut().zip(of(cast.len())?) {
+                layout.places[before.len()..].copy_from_slice(&more.places[before.len()..]);
+            }
         }
         for layout in &mut path {
             layout.places[cast.len()..].fill(None);
@@ -142,20 +155,46 @@ impl Mini {
     pub(super) fn settle_regions(&self, region: &Region<'_>) -> Result<Stage, Error> {
         let Region { prompt, clip, .. } = *region;
         let cast = self.cast_of_region(prompt);
-        let (conditions, names_place) = (self.conditions(prompt), self.names_place(prompt));
-        let (setting, figures) = self.named((prompt, &cast), conditions, clip.size, clip.seed)?;
+        let is_whole = region.frames.iter().all(|frame| frame.made.is_none());
+        let origin = region.origin.filter(|_| !is_whole);
+        let mut said = self.conditions(prompt);
+        if let (Some(origin), true) = (region.origin, is_whole) {
+            // What is seen already is not laid over it again.
+            said = said.but(self.conditions(&origin.prompt));
+        }
+        // The clip that it is cut from goes on in its own place, if no other is named.
+        let stays = origin.filter(|origin| self.stays_at(origin, prompt));
+        let (setting, figures) = match stays {
+            Some(origin) => {
+                let said = said.or(self.conditions(&origin.prompt));
+                self.named((&origin.prompt, &cast), said, clip.size, origin.seed)?
+            }
+            None => self.named((prompt, &cast), said, clip.size, clip.seed)?,
+        };
+        let is_placed = stays.is_some() || self.names_place(prompt);
         let mut filling = Filling {
-            ground: match setting.backdrop.filter(|_| names_place) {
-                Some(backdrop) => Ground::Place(backdrop),
-                None => Ground::Around,
-            },
             path: vec![FrameLayout::at_rest(figures.len())],
+            ground: Ground::Around,
             figures,
             light: setting.light,
             air: setting.air,
             finish: setting.finish,
         };
-        if let Some(origin) = region.origin {
+        match setting.backdrop.filter(|_| is_placed) {
+            Some(backdrop) => filling.ground = Ground::Place(backdrop),
+            // Wherever it is, it is no place that was drawn by a seed.
+            None => {
+                filling.light = self.backdrops().light_outdoors(said.light);
+                filling.air = match said.weather {
+                    Some(weather) => {
+                        let weathers = self.weathers();
+                        weathers.over(weather, None, clip.size, filling.light)?
+                    }
+                    None => None,
+                };
+            }
+        }
+        if let Some(origin) = origin {
             let subjects = self.cast(&origin.prompt).len();
             let path = self.path_from(origin, &origin.prompt, clip, (&[], subjects))?;
             let view = |layout: FrameLayout| FrameLayout {
@@ -163,16 +202,6 @@ impl Mini {
                 ..filling.path[0]
             };
             filling.path = path.into_iter().map(view).collect();
-            if self.stays_at(origin, prompt) {
-                let conditions = conditions.or(self.conditions(&origin.prompt));
-                let (setting, _) =
-                    self.named((&origin.prompt, &[]), conditions, clip.size, origin.seed)?;
-                filling.light = setting.light;
-                (filling.air, filling.finish) = (setting.air, setting.finish);
-                if let Some(backdrop) = setting.backdrop {
-                    filling.ground = Ground::Place(backdrop);
-                }
-            }
         }
         let drawn = BTreeMap::new();
         let shown = Shown::Regions { filling, drawn };
@@ -194,13 +223,16 @@ impl Mini {
 
     /// Draws what the denoiser is shown of a latent frame.
     pub(super) fn see_region(&self, stage: &mut Stage, region: &Region<'_>) {
+        let Some(last) = region.frames.len().checked_sub(1) else {
+            return;
+        };
         let stride = self.config().autoencoder.patch_frames;
         let cast = self.cast_of_region(region.prompt);
         let first = region.origin.map_or(0, |origin| origin.first_frame);
         let number = |i: usize| (region.latent_frame * stride + i + 1).saturating_sub(stride);
         let around = |i: usize| {
             // A single frame is all of the first latent frame.
-            let frame = &region.frames[i.min(region.frames.len() - 1)];
+            let frame = &region.frames[i.min(last)];
             let pixels = floats(frame.picture.clone().permute([0, 2, 3, 4, 1]));
             let pixels: Vec<[f32; 3]> = pixels.as_chunks().0.to_vec();
             let made = frame.made.clone().map(floats);
@@ -228,6 +260,16 @@ impl Mini {
         past: Past<'_>,
     ) -> Result<Vec<FrameLayout>, Error> {
         let director = &self.networks().director;
+        // The director knows no tilt.
+        let before = past.frames.last().map(|frame| frame.view);
+        let mut known = past.frames.to_vec();
+        for frame in &mut known {
+            let view = View {
+                tilt: 0.0,
+                ..frame.view
+            };
+            frame.see_with(view, clip.size);
+        }
         let tokens = tokenize(
             self.tokenizer(),
             &self.config().director.text,
@@ -240,11 +282,10 @@ impl Mini {
             clip,
             frames_per_latent: self.config().autoencoder.patch_frames,
             frames_per_second: self.config().frames_per_second,
-            before: past.frames,
+            before: &known,
             since: past.since,
         };
         let mut path = direct(&director.paths, &contexts, &direction, self.device())?;
-        let before = past.frames.last().map(|frame| frame.view);
         let secs = 1.0 / self.config().frames_per_second as f32;
         Camera::said(prompt).follow(&mut path, before, clip.size, secs);
         Ok(path)
@@ -376,7 +417,6 @@ fn cut(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mini::layout::View;
 
     #[test]
     fn a_cut_path_shows_the_frames_that_the_clip_shows() {

@@ -101,7 +101,8 @@ impl Filling {
 
     /// Puts the subjects where there is room for them.
     fn stand(&self, layout: &mut FrameLayout, made: &[bool], size: [usize; 2]) {
-        let corners = Corners::of(made, size).filter(|corners| !corners.is_all(size));
+        let surrounds = |corners: &Corners| corners.is_all(size) && made.contains(&false);
+        let corners = Corners::of(made, size).filter(|corners| !surrounds(corners));
         let parts = self.figures.len().min(SLOTS);
         for (slot, place) in layout.places.iter_mut().enumerate() {
             *place = match (corners, self.figures.get(slot), *place) {
@@ -143,7 +144,7 @@ impl Corners {
         corners
     }
 
-    /// Whether it ends with the frame on every side: then it is what is around something, and no place for a subject.
+    /// Whether it ends with the frame on every side. If something is left out, it is what is around that, and no place for a subject.
     fn is_all(&self, [width, height]: [usize; 2]) -> bool {
         self.left == 0 && self.top == 0 && self.right == width && self.bottom == height
     }
@@ -292,12 +293,12 @@ mod tests {
             air: None,
             finish: None,
         };
-        let around = |made: &Vec<bool>| Around {
+        let frame = |made: &Vec<bool>| Around {
             pixels: land(),
             made: Some(made.clone()),
         };
         let show = |made: Vec<bool>| {
-            let given = vec![around(&made), around(&made)];
+            let given = vec![frame(&made), frame(&made)];
             filling.plate(SIZE, (0, given), |_, _| {})
         };
         // The second patch of the upper row.
@@ -318,8 +319,12 @@ mod tests {
         let middle = &plate.patches[values + (9 * 16 + 8) * 3..][..3];
         assert_eq!(middle, [1.0, -1.0, -1.0]);
         assert_eq!(plate.patches[..3], [0.5; 3]);
-        // What is around something is no place for a subject.
-        let plate = show(region(0..64, 0..32));
+        // What is around something is no place for a subject; all of a frame is.
+        let mut around = region(0..64, 0..32);
+        let plate = show(around.clone());
+        assert!((0..8).any(|patch| covered(&plate, patch) > 0.0));
+        around[16 * 64 + 32] = false;
+        let plate = show(around);
         assert!((0..8).all(|patch| covered(&plate, patch) == 0.0));
     }
 }

@@ -9,7 +9,7 @@ const TILTS: [(&str, &str); 2] = [
     ("tilt-up", "the camera tilts up"),
     ("tilt-down", "the camera tilts down"),
 ];
-const SPEEDS: [(&str, &str); 2] = [("slow", "slowly"), ("fast", "quickly")];
+const SPEEDS: [(&str, &str); 2] = [("slow", "very slowly"), ("fast", "quickly")];
 
 /// What `--camera` says: a move by its name, maybe with a speed behind it, or in the user's own words.
 pub(crate) fn camera(text: &str) -> Result<String, String> {
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(style("thick oil paint"), Ok("thick oil paint".into()));
         assert_eq!(
             camera("tilt-up:slow"),
-            Ok("the camera slowly tilts up".into())
+            Ok("the camera very slowly tilts up".into())
         );
         assert_eq!(
             camera("pan-right:fast"),

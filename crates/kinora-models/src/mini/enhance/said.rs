@@ -54,7 +54,8 @@ const WEATHER: &[&str] = &[
 const SNOW: &[&str] = &["snow", "snows", "snowing", "雪"];
 const CAMERA: &[&str] = &[
     "camera", "shot", "zoom", "zooms", "zooming", "pan", "pans", "panning", "orbit", "orbits",
-    "drone", "handheld", "close-up", "closeup", "aerial", "view", "dolly",
+    "drone", "handheld", "tilt", "tilts", "tilting", "close-up", "closeup", "aerial", "view",
+    "dolly",
 ];
 const STYLE: &[&str] = &[
     "style",
@@ -75,6 +76,10 @@ const STYLE: &[&str] = &[
     "flat",
     "poster",
     "neon",
+    "clay",
+    "claymation",
+    "plasticine",
+    "modelled",
     "cartoon",
     "3d",
     "render",
@@ -133,6 +138,7 @@ const STYLE_ZH: &[&str] = &[
     "风格",
     "像素画",
     "像素",
+    "黏土",
     "水彩画",
     "水彩",
     "素描",
