@@ -120,10 +120,9 @@ impl<'a> Placed<'a> {
         self.take.origin.is_some() && self.kinds().all(replaces)
     }
 
-    /// Whether given frames are seen by the model one after the other: those that are changed, but for what a plan settles.
+    /// Whether the model sees the given frames of a latent frame: those that are changed.
     fn sees(&self, index: usize) -> bool {
-        let is_changed = matches!(self.kind(index), Kind::Noised(_) | Kind::InRegion(_));
-        is_changed && !self.replaces_own()
+        matches!(self.kind(index), Kind::Noised(_) | Kind::InRegion(_))
     }
 
     /// The given latent frames beside those that are to be made.

@@ -393,7 +393,7 @@ impl VideoModel for Mini {
             none => none.insert(self.settle_regions(region)?),
         };
         self.see_region(stage, region);
-        // What changes as a whole begins in the light and the style that it is to have.
+        // What changes as a whole begins as what is shown of it: in the light and the style that it is to have, or as what was planned.
         let is_whole = region.frames.iter().all(|frame| frame.made.is_none());
         let first = region.latent_frame;
         let plate = stage.plate_of(first..first + 1).filter(|_| is_whole);

@@ -3,6 +3,7 @@
 use burn::tensor::Device;
 use kinora_data::{Fact, captions};
 use kinora_media::Frame;
+use kinora_models::mini::plate::Plate;
 use kinora_models::{ClipShape, Known, VideoModel};
 use kinora_pipeline::{Generation, Sampling, generate};
 use serde::{Deserialize, Serialize};
@@ -18,11 +19,17 @@ const DRIFT_PROMPT: &str = "a koala stands on a meadow by day, static camera";
 /// What is looked at of either end; of a clip that is too short for that, its halves.
 const END_SECS: f64 = 4.0;
 
+/// What has to be seen of a subject at the end, as a part of what was seen of it.
+const SEEN: f32 = 0.5;
+
 /// Whether the subjects of long clips stay what they are.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LongClips {
     /// Length of each.
     pub seconds: f64,
+    /// Of them those whose subject goes away, as was planned: they are not judged.
+    #[serde(default)]
+    pub gone: usize,
     /// The judges on the first frames.
     pub first: Accuracies,
     /// On the last ones.
@@ -40,7 +47,10 @@ pub(super) fn drift(
 ) -> Result<Option<Drift>, Error> {
     let seed = options.sampling.seed;
     match ends(options, DRIFT_PROMPT, seed, device, report)? {
-        Some(made) => drift_of(&made, options, DRIFT_PROMPT, seed),
+        Some(made) => {
+            let planned = planned(&made, options, DRIFT_PROMPT, seed)?;
+            Ok(drift_of(&made, planned.as_ref(), options))
+        }
         None => Ok(None),
     }
 }
@@ -54,6 +64,7 @@ pub(super) fn subjects(
 ) -> Result<Option<LongClips>, Error> {
     let count = clip_frames(options);
     let (mut first, mut last) = (Judged::default(), Judged::default());
+    let mut gone = 0;
     let mut drifts = Vec::new();
     for index in 0..options.long_clips {
         let (spec, seed) = (scene(options, index), clip_seed(options, index));
@@ -62,7 +73,12 @@ pub(super) fn subjects(
         let Some(made) = made.filter(|made| made.first.len() >= count) else {
             return Ok(None);
         };
-        drifts.extend(drift_of(&made, options, &caption.text, seed)?);
+        let planned = planned(&made, options, &caption.text, seed)?;
+        drifts.extend(drift_of(&made, planned.as_ref(), options));
+        if planned.as_ref().is_some_and(goes_away) {
+            gone += 1;
+            continue;
+        }
         let wanted = facts(&spec.labels(), options.pack);
         let from = made.last.len() - count;
         for (judged, frames) in [
@@ -75,6 +91,7 @@ pub(super) fn subjects(
     }
     Ok((options.long_clips > 0).then_some(LongClips {
         seconds: options.drift_secs,
+        gone,
         first: first.accuracies,
         last: last.accuracies,
         drift: Drift::mean_of(&drifts),
@@ -84,13 +101,30 @@ pub(super) fn subjects(
 /// How a clip drifted, and how far beyond what was planned.
 fn drift_of(
     made: &Ends,
+    planned: Option<&[Plate; 2]>,
+    options: &EvaluateOptions<'_>,
+) -> Option<Drift> {
+    let looks = Look::of(&made.first).zip(Look::of(&made.last))?;
+    let planned = planned.and_then(|[first, last]| {
+        let looks = Look::of_plate(first).zip(Look::of_plate(last))?;
+        Some(looks.into())
+    });
+    Some(Drift::of(looks.into(), planned, options.drift_secs))
+}
+
+/// Whether a plan leads the subjects away: little of them is seen at the end.
+fn goes_away([first, last]: &[Plate; 2]) -> bool {
+    let seen = |plate: &Plate| plate.coverage.iter().sum::<f32>();
+    seen(last) < SEEN * seen(first)
+}
+
+/// What is planned for the first and for the last frames of a clip; `None` where nothing is.
+fn planned(
+    made: &Ends,
     options: &EvaluateOptions<'_>,
     prompt: &str,
     seed: u64,
-) -> Result<Option<Drift>, Error> {
-    let Some(looks) = Look::of(&made.first).zip(Look::of(&made.last)) else {
-        return Ok(None);
-    };
+) -> Result<Option<[Plate; 2]>, Error> {
     let model = options.model;
     let stride = model.description().temporal_stride;
     let latent_frames = frames(options).div_ceil(stride);
@@ -102,10 +136,8 @@ fn drift_of(
     };
     let script = model.encode_text(prompt)?;
     let script = model.plan(prompt, script, clip, Known::default())?;
-    let look = |range| Look::of_plate(&script.plate(range)?);
-    let planned = look(0..end).zip(look(latent_frames - end..latent_frames));
-    let drift = Drift::of(looks.into(), planned.map(Into::into), options.drift_secs);
-    Ok(Some(drift))
+    let plates = (script.plate(0..end)).zip(script.plate(latent_frames - end..latent_frames));
+    Ok(plates.map(Into::into))
 }
 
 /// Frames of a long clip.

@@ -135,10 +135,11 @@ impl EvaluateReport {
         if let Some(long) = &self.long_clips {
             let (first, last) = (long.first, long.last);
             text += &format!(
-                "\nOf {} clips of {} seconds the judges see the right subject in {} at the beginning and in {} at the end; among \
+                "\nOf {} clips of {} seconds whose plan keeps the subject in view ({} more lead it away) the judges see the right subject in {} at the beginning and in {} at the end; among \
                  the five likeliest in {} and {}.\n",
                 first.subject_top_1.of,
                 long.seconds,
+                long.gone,
                 first.subject_top_1.right,
                 last.subject_top_1.right,
                 first.subject_top_5.right,
