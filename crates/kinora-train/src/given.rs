@@ -197,7 +197,7 @@ fn scenery(clip: &Clip, frame: usize) -> Scenery {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kinora_data::{Pack, Renderer, Split};
+    use kinora_data::{Background, Pack, Renderer, Split};
     use rand::SeedableRng;
 
     const SIZE: PlateSize = PlateSize {
@@ -274,6 +274,8 @@ mod tests {
         let pack = Pack::sample();
         let renderer = Renderer::new(&pack);
         let mut spec = SceneSpec::sample(8, &pack, Split::Train);
+        (spec.background, spec.time, spec.weather) =
+            (Background::Meadow, TimeOfDay::Day, Weather::Clear);
         let given = Given::Remixed { continues: true };
         let mut mean = |style| {
             spec.style = style;

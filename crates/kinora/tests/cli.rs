@@ -347,8 +347,8 @@ fn what_a_short_prompt_leaves_open_is_said_and_told() {
 fn a_shape_is_enough_to_say_the_size() {
     let folder = tempdir().unwrap();
     for (aspect, size, native) in [
-        ("21:9", [798, 342], [176, 96]),
-        ("3:4", [450, 600], [96, 176]),
+        ("21:9", [798, 342], [224, 96]),
+        ("3:4", [450, 600], [112, 144]),
     ] {
         let run = kinora(&folder)
             .args([
