@@ -304,17 +304,22 @@ mod tests {
     use super::*;
 
     const TIME: Duration = Duration::from_millis(20);
+    /// Others use the machine too, and may take a core from one measurement and not from the next.
+    const TRIES: usize = 30;
 
     #[test]
     fn narrow_types_are_never_the_slower_ones() {
-        let of = |precision| peak_gflops(precision, TIME);
-        let (f32, bf16) = (of(Precision::F32), of(Precision::Bf16));
-        // A processor of any kind multiplies a hundred million times a second, and none a quadrillion times.
-        assert!((0.1..1e6).contains(&f32), "{f32}");
-        // Half of it, since others use the machine too.
-        assert!(bf16 > 0.5 * f32, "{bf16} {f32}");
-        if let Some(int8) = peak_int8_gops(TIME) {
-            assert!(int8 > 0.5 * f32, "{int8} {f32}");
+        let (mut wide, mut narrow) = (0.0, 0.0);
+        for _ in 0..TRIES {
+            let of = |precision| peak_gflops(precision, TIME);
+            wide = of(Precision::F32);
+            // A processor of any kind multiplies a hundred million times a second, and none a quadrillion times.
+            assert!((0.1..1e6).contains(&wide), "{wide}");
+            narrow = of(Precision::Bf16).min(peak_int8_gops(TIME).unwrap_or(f64::MAX));
+            if narrow > 0.5 * wide {
+                return;
+            }
         }
+        panic!("{narrow} against {wide}");
     }
 }
