@@ -95,7 +95,7 @@ pub struct GivenFrame {
 
 /// A latent frame that is changed, as a whole or in a region.
 #[derive(Debug, Clone, Copy)]
-pub struct Region<'a> {
+pub struct Changed<'a> {
     /// What is to be seen.
     pub prompt: &'a str,
     /// The whole clip.
@@ -302,8 +302,12 @@ pub trait VideoModel {
     /// # Errors
     ///
     /// As [`plan`](Self::plan).
-    fn see(&self, text: &mut Self::Text, region: &Region<'_>) -> Result<Option<Tensor<5>>, Error> {
-        let _ = (text, region);
+    fn see(
+        &self,
+        text: &mut Self::Text,
+        changed: &Changed<'_>,
+    ) -> Result<Option<Tensor<5>>, Error> {
+        let _ = (text, changed);
         Ok(None)
     }
 

@@ -16,6 +16,6 @@ pub mod weights;
 
 pub use error::{Error, TensorProblems};
 pub use family::{
-    Anchor, ClipShape, Defaults, Description, GivenClip, GivenFrame, Known, KnownFrames, Origin,
-    Region, Shown, Sizes, StageMemory, VideoModel, Window,
+    Anchor, Changed, ClipShape, Defaults, Description, GivenClip, GivenFrame, Known, KnownFrames,
+    Origin, Shown, Sizes, StageMemory, VideoModel, Window,
 };

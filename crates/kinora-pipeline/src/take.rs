@@ -6,7 +6,7 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor};
 use kinora_media::Frame;
 use kinora_models::{
-    Anchor, ClipShape, Description, Known, KnownFrames, Origin, Region, VideoModel,
+    Anchor, Changed, ClipShape, Description, Known, KnownFrames, Origin, VideoModel,
 };
 
 use crate::frames::frames_from_tensor;
@@ -300,14 +300,14 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
             frames, latents, ..
         } = frame
         {
-            let region = Region {
+            let changed = Changed {
                 prompt: placed.take.prompt,
                 clip: self.clip(placed),
                 origin: placed.take.origin.as_ref(),
                 latent_frame: index,
                 frames,
             };
-            if let Some(begin) = self.model.see(text, &region)? {
+            if let Some(begin) = self.model.see(text, &changed)? {
                 *latents = begin;
             }
         }

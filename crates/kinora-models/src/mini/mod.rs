@@ -11,6 +11,7 @@ pub mod backdrop;
 pub mod backdrops;
 mod bilinear;
 mod camera;
+mod changes;
 pub mod config;
 mod director;
 mod enhance;

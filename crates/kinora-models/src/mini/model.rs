@@ -22,7 +22,7 @@ use super::text::{TextEncoder, tokenize};
 use super::transformer::{Channels, Context, Moments, PreparedContext, Transformer};
 use crate::upscaler::Source;
 use crate::{
-    ClipShape, Defaults, Description, Error, Known, KnownFrames, Region, Sizes, VideoModel, Window,
+    Changed, ClipShape, Defaults, Description, Error, Known, KnownFrames, Sizes, VideoModel, Window,
 };
 
 /// Shift of the noise levels at which the family is sampled best.
@@ -387,18 +387,18 @@ impl VideoModel for Mini {
         })
     }
 
-    fn see(&self, text: &mut Script, region: &Region<'_>) -> Result<Option<Tensor<5>>, Error> {
+    fn see(&self, text: &mut Script, changed: &Changed<'_>) -> Result<Option<Tensor<5>>, Error> {
         let stage = match &mut text.stage {
             Some(stage) => stage,
-            none => none.insert(self.settle_regions(region)?),
+            none => none.insert(self.settle_seen(changed)?),
         };
-        self.see_region(stage, region);
+        self.see_change(stage, changed);
         // What changes as a whole begins as what is shown of it: in the light and the style that it is to have, or as what was planned.
-        let is_whole = region.frames.iter().all(|frame| frame.made.is_none());
-        let first = region.latent_frame;
+        let is_whole = changed.frames.iter().all(|frame| frame.made.is_none());
+        let first = changed.latent_frame;
         let plate = stage.plate_of(first..first + 1).filter(|_| is_whole);
         let config = &self.config().autoencoder;
-        let [columns, rows] = region.clip.size.map(|side| side / config.patch);
+        let [columns, rows] = changed.clip.size.map(|side| side / config.patch);
         let latents = plate.map(|plate| {
             let autoencoder = &self.networks().autoencoder;
             let shown = plate_condition(autoencoder, &[plate], [1, rows, columns], &self.device);

@@ -36,11 +36,6 @@ impl<T> Phrases<T> {
         found.into_iter().map(|(meaning, _)| meaning).collect()
     }
 
-    /// The phrases of `text`, which is [normalised](normalise): what each stands for, and where it stands.
-    pub(super) fn found<'a>(&'a self, text: &[char]) -> Vec<(&'a T, Range<usize>)> {
-        self.read(text)
-    }
-
     /// Where the phrases of `text` stand, in characters of its [normalised](normalise) form.
     pub(super) fn places(&self, text: &str) -> Vec<Range<usize>> {
         let found = self.read(&letters(text));
@@ -61,7 +56,8 @@ impl<T> Phrases<T> {
         rest
     }
 
-    fn read(&self, text: &[char]) -> Vec<(&T, Range<usize>)> {
+    /// The phrases of `text`, which is [normalised](normalise): what each stands for, and where it stands.
+    pub(super) fn read(&self, text: &[char]) -> Vec<(&T, Range<usize>)> {
         let mut found = Vec::new();
         let mut start = 0;
         while start < text.len() {

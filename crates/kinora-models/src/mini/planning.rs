@@ -1,7 +1,5 @@
 //! Settles a clip before its first window is sampled: where its camera and subjects go, and what is shown there.
 
-use std::collections::BTreeMap;
-
 use burn::tensor::Tensor;
 use kinora_style::Style;
 
@@ -11,12 +9,10 @@ use super::director::{Direction, direct};
 use super::layout::{FrameLayout, View};
 use super::model::Mini;
 use super::plate::Figure;
-use super::region::{Around, Filling, Ground};
 use super::stage::{Shown, Stage, still};
 use super::styles::Finish;
 use super::text::tokenize;
-use crate::weights::floats;
-use crate::{ClipShape, Error, Known, Origin, Region};
+use crate::{ClipShape, Error, Known, Origin};
 
 /// Where a path has come from.
 #[derive(Default, Clone, Copy)]
@@ -29,15 +25,15 @@ struct Past<'a> {
 
 /// What a prompt says of light, weather and style.
 #[derive(Clone, Copy)]
-struct Conditions {
-    light: Option<usize>,
-    weather: Option<usize>,
+pub(super) struct Conditions {
+    pub(super) light: Option<usize>,
+    pub(super) weather: Option<usize>,
     style: Option<Style>,
 }
 
 impl Conditions {
     /// What is said here or, where nothing is, there.
-    fn or(self, there: Self) -> Self {
+    pub(super) fn or(self, there: Self) -> Self {
         Self {
             light: self.light.or(there.light),
             weather: self.weather.or(there.weather),
@@ -46,7 +42,7 @@ impl Conditions {
     }
 
     /// What is said here and not there.
-    fn but(self, there: Self) -> Self {
+    pub(super) fn but(self, there: Self) -> Self {
         fn other<T: PartialEq>(here: Option<T>, there: Option<T>) -> Option<T> {
             here.filter(|here| there.as_ref() != Some(here))
         }
@@ -111,147 +107,6 @@ impl Mini {
         Ok(Stage::new(shown, path, size))
     }
 
-    /// What the denoiser is shown of a changed clip of the model's own: camera and subjects go where they went, as what the prompt names, in
-    /// the place and the light that it names; what it leaves open stays.
-    fn settle_change(
-        &self,
-        prompt: &str,
-        clip: ClipShape,
-        origin: &Origin,
-    ) -> Result<Stage, Error> {
-        let before = self.cast(&origin.prompt);
-        let cast = match self.lexicon().find(prompt).is_empty() {
-            true => before.clone(),
-            false => self.cast(prompt),
-        };
-        let of = |subjects| self.path_from(origin, &origin.prompt, clip, (&[], subjects));
-        let mut path = of(before.len())?;
-        if cast.len() > before.len() {
-            // For more than there were the same sentence settles more places.
-            for (layout, more) in path.iter_mut().zip(of(cast.len())?) {
-                layout.places[before.len()..].copy_from_slice(&more.places[before.len()..]);
-            }
-        }
-        for layout in &mut path {
-            layout.places[cast.len()..].fill(None);
-        }
-        self.animate(&mut path, &cast, origin.first_frame);
-        let conditions = self.conditions(prompt).or(self.conditions(&origin.prompt));
-        let (said, seed) = match self.stays_at(origin, prompt) {
-            true => (&*origin.prompt, origin.seed),
-            false => (prompt, clip.seed),
-        };
-        let (setting, figures) = self.named((said, &cast), conditions, clip.size, seed)?;
-        let shown = Shown::Named { setting, figures };
-        Ok(Stage::new(shown, path, self.plate_size(clip.size)))
-    }
-
-    /// What the denoiser is shown of a clip of which regions are made anew, once they are [seen](Self::see_region). In a clip of the model's
-    /// own its place goes on in them, without its subjects.
-    ///
-    /// # Errors
-    ///
-    /// As [`settle`](Self::settle).
-    pub(super) fn settle_regions(&self, region: &Region<'_>) -> Result<Stage, Error> {
-        let Region { prompt, clip, .. } = *region;
-        let cast = self.cast_of_region(prompt);
-        let is_whole = region.frames.iter().all(|frame| frame.made.is_none());
-        let origin = region.origin.filter(|_| !is_whole);
-        let mut said = self.conditions(prompt);
-        if let (Some(origin), true) = (region.origin, is_whole) {
-            // What is seen already is not laid over it again.
-            said = said.but(self.conditions(&origin.prompt));
-        }
-        // The clip that it is cut from goes on in its own place, if no other is named.
-        let stays = origin.filter(|origin| self.stays_at(origin, prompt));
-        let (setting, figures) = match stays {
-            Some(origin) => {
-                let said = said.or(self.conditions(&origin.prompt));
-                self.named((&origin.prompt, &cast), said, clip.size, origin.seed)?
-            }
-            None => self.named((prompt, &cast), said, clip.size, clip.seed)?,
-        };
-        let is_placed = stays.is_some() || self.names_place(prompt);
-        let mut filling = Filling {
-            path: vec![FrameLayout::at_rest(figures.len())],
-            ground: Ground::Around,
-            figures,
-            light: setting.light,
-            air: setting.air,
-            finish: setting.finish,
-        };
-        match setting.backdrop.filter(|_| is_placed) {
-            Some(backdrop) => filling.ground = Ground::Place(backdrop),
-            // Wherever it is, it is no place that was drawn by a seed.
-            None => {
-                filling.light = self.backdrops().light_outdoors(said.light);
-                filling.air = match said.weather {
-                    Some(weather) => {
-                        let weathers = self.weathers();
-                        weathers.over(weather, None, clip.size, filling.light)?
-                    }
-                    None => None,
-                };
-            }
-        }
-        if let Some(origin) = origin {
-            let subjects = self.cast(&origin.prompt).len();
-            let path = self.path_from(origin, &origin.prompt, clip, (&[], subjects))?;
-            let view = |layout: FrameLayout| FrameLayout {
-                view: layout.view,
-                ..filling.path[0]
-            };
-            filling.path = path.into_iter().map(view).collect();
-        }
-        let drawn = BTreeMap::new();
-        let shown = Shown::Regions { filling, drawn };
-        Ok(Stage::new(shown, Vec::new(), self.plate_size(clip.size)))
-    }
-
-    fn names_place(&self, prompt: &str) -> bool {
-        let rest = self.lexicon().rest(prompt);
-        self.backdrops().find(&rest).is_some()
-    }
-
-    /// Entries of the lexicon that stand in a region. Who names a place alone wants nothing before it.
-    fn cast_of_region(&self, prompt: &str) -> Vec<usize> {
-        match self.lexicon().find(prompt).is_empty() && self.names_place(prompt) {
-            true => Vec::new(),
-            false => self.cast(prompt),
-        }
-    }
-
-    /// Draws what the denoiser is shown of a latent frame.
-    pub(super) fn see_region(&self, stage: &mut Stage, region: &Region<'_>) {
-        let Some(last) = region.frames.len().checked_sub(1) else {
-            return;
-        };
-        let stride = self.config().autoencoder.patch_frames;
-        let cast = self.cast_of_region(region.prompt);
-        let first = region.origin.map_or(0, |origin| origin.first_frame);
-        let number = |i: usize| (region.latent_frame * stride + i + 1).saturating_sub(stride);
-        let around = |i: usize| {
-            // A single frame is all of the first latent frame.
-            let frame = &region.frames[i.min(last)];
-            let pixels = floats(frame.picture.clone().permute([0, 2, 3, 4, 1]));
-            let pixels: Vec<[f32; 3]> = pixels.as_chunks().0.to_vec();
-            let made = frame.made.clone().map(floats);
-            Around {
-                made: made.map(|made| made.iter().map(|&made| made > 0.5).collect()),
-                pixels,
-            }
-        };
-        let given = (0..stride).map(around).collect();
-        let animate = |i: usize, layout: &mut FrameLayout| {
-            self.animate_frame(layout, &cast, first + number(i));
-        };
-        stage.see(
-            (region.latent_frame, given),
-            animate,
-            2 * self.config().window,
-        );
-    }
-
     fn path(
         &self,
         prompt: &str,
@@ -292,7 +147,7 @@ impl Mini {
     }
 
     /// The named subjects before the named place, in a light, a weather and a style.
-    fn named(
+    pub(super) fn named(
         &self,
         (prompt, cast): (&str, &[usize]),
         Conditions {
@@ -318,7 +173,7 @@ impl Mini {
     }
 
     /// The light, the weather and the style that a prompt names.
-    fn conditions(&self, prompt: &str) -> Conditions {
+    pub(super) fn conditions(&self, prompt: &str) -> Conditions {
         let elsewhere = self.lexicon().rest(prompt);
         Conditions {
             light: self.backdrops().find_light(&elsewhere),
@@ -328,7 +183,7 @@ impl Mini {
     }
 
     /// Lets subjects and air move as their pictures do, on a path that begins with this frame of a clip.
-    fn animate(&self, path: &mut [FrameLayout], cast: &[usize], first_frame: usize) {
+    pub(super) fn animate(&self, path: &mut [FrameLayout], cast: &[usize], first_frame: usize) {
         let stride = self.config().autoencoder.patch_frames;
         for (i, layout) in path.iter_mut().enumerate() {
             // The first latent frame shows one frame alone.
@@ -337,7 +192,7 @@ impl Mini {
         }
     }
 
-    fn animate_frame(&self, layout: &mut FrameLayout, cast: &[usize], frame: usize) {
+    pub(super) fn animate_frame(&self, layout: &mut FrameLayout, cast: &[usize], frame: usize) {
         let secs = frame as f32 / self.config().frames_per_second as f32;
         layout.moment = frame;
         for (place, &entry) in layout.places.iter_mut().zip(cast) {
@@ -355,14 +210,14 @@ impl Mini {
     }
 
     /// Whether a prompt names no other place.
-    fn stays_at(&self, origin: &Origin, prompt: &str) -> bool {
+    pub(super) fn stays_at(&self, origin: &Origin, prompt: &str) -> bool {
         let place = |text: &str| self.backdrops().find(&self.lexicon().rest(text));
         place(prompt).is_none_or(|named| place(&origin.prompt) == Some(named))
     }
 
     /// The paths of the clip that it goes on from, cut where this clip begins. Behind the last known frame another prompt
     /// settles how they go on.
-    fn path_from(
+    pub(super) fn path_from(
         &self,
         origin: &Origin,
         prompt: &str,

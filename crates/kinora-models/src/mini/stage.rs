@@ -150,7 +150,8 @@ impl Stage {
         }
     }
 
-    /// Draws a latent frame of which a region is made anew, if that was not planned; `animate` settles which picture of its subjects each of its frames shows. What was drawn more than `kept` latent frames before is forgotten.
+    /// Draws a latent frame that is changed, if that was not planned; `animate` settles which picture of its subjects each of its
+    /// frames shows. What was drawn more than `kept` latent frames before is forgotten.
     pub(super) fn see(
         &mut self,
         (latent_frame, given): (usize, Vec<Around>),

@@ -49,7 +49,7 @@ impl Styles {
     /// The style that `prompt` names first. A word for a style may be said of something else, as of a black and white cow.
     pub fn find(&self, prompt: &str) -> Option<Style> {
         let text: Vec<char> = normalise(prompt).chars().collect();
-        let found = self.phrases.found(&text);
+        let found = self.phrases.read(&text);
         let mut styles = found
             .into_iter()
             .filter(|(_, place)| is_of_all(&text, place.clone()));
