@@ -55,6 +55,7 @@ pub fn train(
         let shares = Shares {
             given: config.given_share,
             remixed: config.remix_share,
+            regions: config.region_share,
         };
         staged(corpus, shares)
     } else {

@@ -73,6 +73,9 @@ pub struct AutoencoderRun {
     /// Share of clips whose plate shows them in other light, weather and style.
     #[serde(default)]
     pub remix_share: f32,
+    /// Share of clips of which the plate shows all but a region.
+    #[serde(default)]
+    pub region_share: f32,
 }
 
 /// Settings of a transformer run.
@@ -121,6 +124,9 @@ pub struct TransformerRun {
     pub given_share: f32,
     /// Share of clips that are shown as they are in other light, weather and style.
     pub remix_share: f32,
+    /// Share of clips that are shown as they are but for a region.
+    #[serde(default)]
+    pub region_share: f32,
     /// Share of clips in which all that subjects and cameras do, all times, weathers and styles are equally likely, and told.
     pub even_share: f32,
     /// Shift of the noise levels towards noise.

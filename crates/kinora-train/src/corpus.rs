@@ -18,15 +18,15 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::drift::Drift;
-use crate::given::{Given, Shares, change_caption};
-use crate::staging::{Layouts, StageBuilder, Staging, Told, layout_start};
+use crate::given::{Given, Shares};
+use crate::staging::{DAYLIGHT, Layouts, StageBuilder, Staging, Told, layout_start};
 
 /// Frames per second of the training clips.
 pub(crate) const FRAMES_PER_SECOND: usize = 12;
 /// Share of the captions of layouts that leave open to which side a subject goes.
 const UNDIRECTED: f64 = 0.3;
-/// Share of the captions of changed clips that say the change alone.
-const CHANGE_ALONE: f64 = 0.4;
+/// Share of the regions that are shown in daylight, whatever is around them.
+const UNSAID: f64 = 0.4;
 /// Added to a run's seed for scenes that training never sees.
 pub(crate) const HELD_OUT_SEED: u64 = 0x5EED_0F4E_1D00;
 
@@ -221,27 +221,34 @@ impl Corpus {
                     patch: self.patch,
                     patch_frames: self.patch_frames,
                 };
-                // What is changed as a whole has no anchor.
-                let remixed = stage.shares.remixed * f32::from(u8::from(!shape.anchored));
-                let shares = Shares {
-                    remixed,
-                    ..stage.shares
+                // What is changed has no anchor.
+                let shares = match shape.anchored {
+                    true => Shares {
+                        given: stage.shares.given,
+                        ..Shares::default()
+                    },
+                    false => stage.shares,
                 };
-                let given = Given::draw(&mut rng, shares, window);
-                if let Some(Given::Remixed { .. }) = given
-                    && rng.random_bool(CHANGE_ALONE)
+                let given = Given::draw(&mut rng, shares, (told, size), window);
+                if let Some(given) = &given
+                    && let Some(other) = given.caption(told, &mut rng)
                 {
-                    caption = change_caption(&spec, &mut rng);
+                    caption = other;
                 }
                 let mut plate = Plate::default();
                 match &given {
                     Some(given) => {
+                        // Not all that is seen around a region is said.
+                        let setting = |rng: &mut ChaCha8Rng| {
+                            stage.setting((&spec, &caption), size.frame, UNSAID, rng)
+                        };
                         for part in parts() {
-                            plate.append(given.plate(told, &mut rng, size, part));
+                            plate.append(given.plate(told, setting, &mut rng, size, part));
                         }
                     }
                     None => {
-                        let setting = stage.setting(&spec, &caption, size.frame, &mut rng);
+                        let told_of = (&spec, caption.as_str());
+                        let setting = stage.setting(told_of, size.frame, DAYLIGHT, &mut rng);
                         for part in parts() {
                             plate.append(stage.plate(told, &setting, size, part));
                         }

@@ -2,11 +2,11 @@
 //! named subjects and places.
 
 use kinora_data::{
-    Clip, RenderOptions, SceneSpec, Style, TimeOfDay, Weather, style_names, subject_light,
+    RenderOptions, SceneSpec, Style, TimeOfDay, Weather, style_names, subject_light,
 };
 use kinora_models::mini::layout::FrameLayout;
-use kinora_models::mini::plate::{Plate, PlateSize, Scenery};
-use kinora_models::mini::region::{Around, Filling, Ground};
+use kinora_models::mini::plate::{Plate, PlateSize};
+use kinora_models::mini::region::{Around, Filling, Ground, Standing};
 use kinora_models::mini::still::{Still, show};
 use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -14,10 +14,16 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::corpus::Window;
 use crate::places;
-use crate::staging::{Told, air, finish, frames};
+use crate::regions::{self, Region};
+use crate::staging::{Setting, Told, air, finish, frames, scenery};
 
 /// Latent frames between a given one and a window that goes on from it, at most.
 const FARTHEST: usize = 8;
+
+/// Share of the captions of changed clips that say the change alone.
+const CHANGE_ALONE: f64 = 0.4;
+/// The same of those of regions that say what stands in them alone.
+const SUBJECT_ALONE: f64 = 0.6;
 
 /// How often a window lies beside given frames; never by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -26,6 +32,8 @@ pub(crate) struct Shares {
     pub(crate) given: f32,
     /// Of clips, changed from given ones.
     pub(crate) remixed: f32,
+    /// Of clips, those of which a region is made anew.
+    pub(crate) regions: f32,
 }
 
 /// What was given of a window's scene.
@@ -38,19 +46,32 @@ pub(crate) enum Given {
     },
     /// All of it, in other light, weather and style; of a window that continues one the first latent frame is known.
     Remixed { continues: bool },
+    /// What is around a region; as for remixed ones.
+    Region { region: Region, continues: bool },
 }
 
 impl Given {
     /// Draws what was given; mostly nothing.
-    pub(crate) fn draw(rng: &mut ChaCha8Rng, shares: Shares, window: Window) -> Option<Self> {
+    pub(crate) fn draw(
+        rng: &mut ChaCha8Rng,
+        shares: Shares,
+        (told, size): (Told<'_>, PlateSize),
+        window: Window,
+    ) -> Option<Self> {
         let chance: f32 = rng.random();
         let is_clip = window.latent_frames > 1;
-        if chance < shares.remixed {
-            return Some(Self::Remixed {
-                continues: is_clip && window.first > 0 && rng.random_bool(0.8),
+        let changed = shares.remixed + shares.regions;
+        if chance < changed {
+            let continues = is_clip && window.first > 0 && rng.random_bool(0.8);
+            return Some(match chance < shares.remixed {
+                true => Self::Remixed { continues },
+                false => Self::Region {
+                    region: Region::draw(rng, told, size, window),
+                    continues,
+                },
             });
         }
-        (is_clip && chance < shares.remixed + shares.given).then(|| Self::frames(rng, window))
+        (is_clip && chance < changed + shares.given).then(|| Self::frames(rng, window))
     }
 
     /// A picture or clip that goes on, one that is led to, and what lies between two, near and far.
@@ -83,7 +104,7 @@ impl Given {
     pub(crate) fn known(&self, latent_frames: usize) -> Vec<bool> {
         match self {
             Self::Frames { known, .. } => known.clone(),
-            Self::Remixed { continues } => {
+            Self::Remixed { continues } | Self::Region { continues, .. } => {
                 let mut known = vec![false; latent_frames];
                 known[0] = *continues;
                 known
@@ -91,7 +112,24 @@ impl Given {
         }
     }
 
-    /// What the denoiser is shown of a window.
+    /// Words for it instead of the caption that tells the scene, now and then.
+    pub(crate) fn caption(&self, told: Told<'_>, rng: &mut ChaCha8Rng) -> Option<String> {
+        let (spec, pack) = (told.spec, told.renderer.pack());
+        match self {
+            Self::Frames { .. } => None,
+            Self::Remixed { .. } => rng
+                .random_bool(CHANGE_ALONE)
+                .then(|| change_caption(spec, rng)),
+            Self::Region { region, .. } => {
+                let leaves_place_out = !region.surrounds && rng.random_bool(SUBJECT_ALONE);
+                leaves_place_out
+                    .then(|| regions::caption(spec, pack, rng))
+                    .flatten()
+            }
+        }
+    }
+
+    /// What the denoiser is shown of a window; `setting` is drawn where something is named in it.
     ///
     /// # Panics
     ///
@@ -99,6 +137,7 @@ impl Given {
     pub(crate) fn plate(
         &self,
         told: Told<'_>,
+        setting: impl FnOnce(&mut ChaCha8Rng) -> Setting,
         rng: &mut ChaCha8Rng,
         size: PlateSize,
         window: Window,
@@ -136,6 +175,7 @@ impl Given {
                 let filling = Filling {
                     ground: Ground::Around,
                     path: vec![FrameLayout::at_rest(0)],
+                    standing: Standing::OnPath,
                     figures: Vec::new(),
                     light,
                     air: air(told, light, window, size.patch_frames),
@@ -154,12 +194,13 @@ impl Given {
                 }
                 plate
             }
+            Self::Region { region, .. } => region.plate(told, setting(rng), size, window),
         }
     }
 }
 
 /// Words for what changes, as people say it who show the rest.
-pub(crate) fn change_caption(spec: &SceneSpec, rng: &mut ChaCha8Rng) -> String {
+fn change_caption(spec: &SceneSpec, rng: &mut ChaCha8Rng) -> String {
     let mut words = Vec::new();
     words.extend(spec.weather.words().choose(rng));
     words.extend(style_names(spec.style).choose(rng));
@@ -184,14 +225,6 @@ fn otherwise(spec: &SceneSpec, rng: &mut ChaCha8Rng) -> SceneSpec {
         other.weather = *Weather::ALL.choose(rng).unwrap_or(&spec.weather);
     }
     other
-}
-
-fn scenery(clip: &Clip, frame: usize) -> Scenery {
-    let level = |byte: u8| f32::from(byte) / 127.5 - 1.0;
-    let pixels = clip.frame(frame).chunks_exact(3);
-    pixels
-        .map(|pixel| [0, 1, 2].map(|channel| level(pixel[channel])))
-        .collect()
 }
 
 #[cfg(test)]
@@ -222,19 +255,28 @@ mod tests {
             slots: &[],
         };
         let mut rng = ChaCha8Rng::seed_from_u64(3);
-        given.plate(told, &mut rng, SIZE, window)
+        given.plate(told, |_| Setting::bare(), &mut rng, SIZE, window)
     }
 
     #[test]
     fn something_is_left_to_be_made_and_what_is_known_was_given() {
+        let pack = Pack::sample();
+        let renderer = Renderer::new(&pack);
+        let spec = SceneSpec::sample(8, &pack, Split::Train);
+        let told = Told {
+            renderer: &renderer,
+            spec: &spec,
+            slots: &[],
+        };
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let shares = Shares {
-            given: 0.8,
+            given: 0.6,
             remixed: 0.2,
+            regions: 0.2,
         };
         for draw in 0..2000 {
             let window = window(draw % 13);
-            let given = Given::draw(&mut rng, shares, window);
+            let given = Given::draw(&mut rng, shares, (told, SIZE), window);
             let given = given.expect("the shares leave no other");
             let known = given.known(window.latent_frames);
             assert!(known.contains(&false));

@@ -25,6 +25,7 @@ mod path_judge;
 mod places;
 mod quality;
 mod readings;
+mod regions;
 mod run;
 mod shelf;
 mod staging;

@@ -1,12 +1,12 @@
 //! What is told of a scene beside its caption: plates to the denoiser, layouts to the director.
 
-use kinora_data::{RenderOptions, Renderer, SceneSpec, Style, View, subject_light};
+use kinora_data::{Clip, RenderOptions, Renderer, SceneSpec, Style, View, subject_light};
 use kinora_models::mini::air::Air;
 use kinora_models::mini::backdrop::{Backdrop, ZOOM_HEIGHT};
 use kinora_models::mini::backdrops::Backdrops;
 use kinora_models::mini::layout::{self, FrameLayout, Place, Places, SLOTS};
 use kinora_models::mini::lexicon::Lexicon;
-use kinora_models::mini::plate::{Figure, Plate, PlateSize, Props};
+use kinora_models::mini::plate::{Figure, Plate, PlateSize, Props, Scenery};
 use kinora_models::mini::styles::Finish;
 use kinora_models::mini::{DIRECTOR_FRAMES, DIRECTOR_LATEST};
 use rand::Rng;
@@ -18,7 +18,7 @@ use crate::lexicon::picture;
 use crate::places;
 
 /// Share of the scenes whose plate shows daylight whatever theirs is.
-const DAYLIGHT: f64 = 0.08;
+pub(crate) const DAYLIGHT: f64 = 0.08;
 
 /// Paths of camera and subjects through scenes, for the director.
 #[derive(Debug, Clone)]
@@ -64,12 +64,12 @@ pub(crate) struct StageBuilder {
 
 /// What stands around a scene's subjects.
 pub(crate) struct Setting {
-    backdrop: Option<Backdrop>,
+    pub(crate) backdrop: Option<Backdrop>,
     /// What the subjects' colours are multiplied by.
-    light: [f32; 3],
+    pub(crate) light: [f32; 3],
     /// Whether what falls or drifts is shown.
-    has_air: bool,
-    finish: Option<Finish>,
+    pub(crate) has_air: bool,
+    pub(crate) finish: Option<Finish>,
 }
 
 /// A scene as it is told to the denoisers.
@@ -100,16 +100,16 @@ impl StageBuilder {
     }
 
     /// What stands around a scene's subjects: its place, if the caption names it, in its light. A light that the caption does not
-    /// name is shown too, so that the denoiser takes light from the plate. Now and then it is daylight, because a prompt may say
-    /// a light in words that no plate knows; then its weather and its style are not shown either.
+    /// name is shown too, so that the denoiser takes light from the plate. In a share of the scenes, `daylight`, it is daylight, because a
+    /// prompt may say a light in words that no plate knows; then its weather and its style are not shown either.
     pub(crate) fn setting(
         &self,
-        spec: &SceneSpec,
-        caption: &str,
+        (spec, caption): (&SceneSpec, &str),
         size: [usize; 2],
+        daylight: f64,
         rng: &mut ChaCha8Rng,
     ) -> Setting {
-        let plain = rng.random_bool(DAYLIGHT);
+        let plain = rng.random_bool(daylight);
         let lit = match plain {
             true => places::in_daylight(spec),
             false => places::lit(spec),
@@ -173,8 +173,17 @@ pub(crate) fn air(
     Some(Air::new(frames.map(frame).collect()))
 }
 
+/// A frame as plates have it.
+pub(crate) fn scenery(clip: &Clip, frame: usize) -> Scenery {
+    let level = |byte: u8| f32::from(byte) / 127.5 - 1.0;
+    let pixels = clip.frame(frame).chunks_exact(3);
+    pixels
+        .map(|pixel| [0, 1, 2].map(|channel| level(pixel[channel])))
+        .collect()
+}
+
 /// What is seen of each slot on a path, which from then on counts these pictures.
-fn figures(told: Told<'_>, path: &mut [FrameLayout]) -> Vec<Figure> {
+pub(crate) fn figures(told: Told<'_>, path: &mut [FrameLayout]) -> Vec<Figure> {
     let pack = told.renderer.pack();
     let figure = |(slot, &subject): (usize, &usize)| {
         let mut seen: Vec<usize> = Vec::new();
@@ -274,6 +283,19 @@ fn view(view: &View, options: RenderOptions) -> layout::View {
         zoom: view.zoom,
         orbit: view.orbit,
         tilt: 0.0,
+    }
+}
+
+#[cfg(test)]
+impl Setting {
+    /// Daylight in no place.
+    pub(crate) fn bare() -> Self {
+        Self {
+            backdrop: None,
+            light: [1.0; 3],
+            has_air: false,
+            finish: None,
+        }
     }
 }
 

@@ -138,6 +138,7 @@ pub fn train(
         Shares {
             given: config.given_share,
             remixed: config.remix_share,
+            regions: config.region_share,
         },
     );
     let corpus = corpus.with_even_share(config.even_share);

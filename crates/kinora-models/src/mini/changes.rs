@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::layout::FrameLayout;
 use super::model::Mini;
-use super::region::{Around, Filling, Ground};
+use super::region::{Around, Filling, Ground, Standing};
 use super::stage::{Shown, Stage};
 use crate::weights::floats;
 use crate::{Changed, ClipShape, Error, Origin};
@@ -73,6 +73,7 @@ impl Mini {
         let is_placed = stays.is_some() || self.names_place(prompt);
         let mut filling = Filling {
             path: vec![FrameLayout::at_rest(figures.len())],
+            standing: Standing::InRegion,
             ground: Ground::Around,
             figures,
             light: setting.light,

@@ -27,13 +27,24 @@ pub enum Ground {
     Place(Backdrop),
 }
 
+/// Where the subjects are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// In the middle of their region, as large as it has room for.
+    InRegion,
+    /// Where the path leads them.
+    OnPath,
+}
+
 /// What a prompt puts into the regions of a clip.
 #[derive(Debug)]
 pub struct Filling {
     /// What is behind the subjects.
     pub ground: Ground,
-    /// Where the camera is in each frame of each latent frame; behind the last it stays. Subjects stand where their region has room.
+    /// Where the camera is in each frame of each latent frame, and which subjects there are; behind the last all stays.
     pub path: Vec<FrameLayout>,
+    /// Where they are.
+    pub standing: Standing,
     /// The subjects.
     pub figures: Vec<Figure>,
     /// What the colours of the figures are multiplied by.
@@ -83,7 +94,9 @@ impl Filling {
                 let everywhere = vec![true; pixels.len()];
                 return (pixels, everywhere, layout);
             };
-            self.stand(&mut layout, &made, size.frame);
+            if self.standing == Standing::InRegion {
+                self.stand(&mut layout, &made, size.frame);
+            }
             match &self.ground {
                 Ground::Around => go_on(&mut pixels, &made, size.frame),
                 Ground::Place(place) => {
@@ -288,6 +301,7 @@ mod tests {
         let filling = Filling {
             ground: Ground::Around,
             path: vec![FrameLayout::at_rest(1)],
+            standing: Standing::InRegion,
             figures: vec![Figure::new([picture.as_slice()])],
             light: [1.0; 3],
             air: None,

@@ -273,6 +273,7 @@ mod tests {
             no_plate_share: 0.0,
             given_share: 0.0,
             remix_share: 0.0,
+            region_share: 0.0,
         }
     }
 

@@ -18,7 +18,7 @@ use crate::Error;
 use crate::corpus::{HELD_OUT_SEED, Window, caption};
 use crate::flow::gaussian;
 use crate::shelf::Shelf;
-use crate::staging::{StageBuilder, Told};
+use crate::staging::{DAYLIGHT, StageBuilder, Told};
 
 /// Frames that are taken of a scene, one after another.
 const FRAMES: usize = 2;
@@ -140,12 +140,8 @@ impl Studio {
             patch: self.autoencoder_sizes.patch,
             patch_frames: self.autoencoder_sizes.patch_frames,
         };
-        let setting = stage.setting(
-            spec,
-            &caption,
-            size.frame,
-            &mut ChaCha8Rng::seed_from_u64(words),
-        );
+        let mut rng = ChaCha8Rng::seed_from_u64(words);
+        let setting = stage.setting((spec, &caption), size.frame, DAYLIGHT, &mut rng);
         Some(stage.plate(told, &setting, size, window))
     }
 
