@@ -197,8 +197,12 @@ impl Region {
         })
     }
 
-    /// The given frame with `made` over it where the mask is white.
-    pub(crate) fn lay(&mut self, made: &Frame, size: [u32; 2]) -> Result<Frame, Error> {
+    /// The next given frame with `made` over it where the mask is white, both of this size.
+    ///
+    /// # Errors
+    ///
+    /// A clip or a mask that cannot be read.
+    pub fn lay(&mut self, made: &Frame, size: [u32; 2]) -> Result<Frame, Error> {
         let mut frame = fit_given(&self.clip.frame()?, size)?;
         if self.opacity.is_empty() || !self.mask.is_still {
             self.opacity = self.mask.next()?.opacity(size)?;

@@ -231,7 +231,7 @@ impl Corpus {
                 };
                 let given = Given::draw(&mut rng, shares, (told, size), window);
                 if let Some(given) = &given
-                    && let Some(other) = given.caption(told, &mut rng)
+                    && let Some(other) = given.caption(told, &caption, &mut rng)
                 {
                     caption = other;
                 }

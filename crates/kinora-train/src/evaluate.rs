@@ -1,6 +1,7 @@
 //! Measures a model: its autoencoder against held-out scenes, its clips in the eyes of the
 //! [judges](crate::classifier), what it makes of given frames, and a sheet of everyday prompts for a person's eyes.
 
+mod changes;
 mod clips;
 mod continuity;
 mod distance;

@@ -44,8 +44,8 @@ pub(crate) enum Given {
         anchors: Vec<usize>,
         known: Vec<bool>,
     },
-    /// All of it, in other light, weather and style; of a window that continues one the first latent frame is known.
-    Remixed { continues: bool },
+    /// All of it, in other light, weather or style; of a window that continues one the first latent frame is known.
+    Remixed { other: SceneSpec, continues: bool },
     /// What is around a region; as for remixed ones.
     Region { region: Region, continues: bool },
 }
@@ -64,7 +64,10 @@ impl Given {
         if chance < changed {
             let continues = is_clip && window.first > 0 && rng.random_bool(0.8);
             return Some(match chance < shares.remixed {
-                true => Self::Remixed { continues },
+                true => Self::Remixed {
+                    other: otherwise(told.spec, rng),
+                    continues,
+                },
                 false => Self::Region {
                     region: Region::draw(rng, told, size, window),
                     continues,
@@ -104,7 +107,7 @@ impl Given {
     pub(crate) fn known(&self, latent_frames: usize) -> Vec<bool> {
         match self {
             Self::Frames { known, .. } => known.clone(),
-            Self::Remixed { continues } | Self::Region { continues, .. } => {
+            Self::Remixed { continues, .. } | Self::Region { continues, .. } => {
                 let mut known = vec![false; latent_frames];
                 known[0] = *continues;
                 known
@@ -112,14 +115,24 @@ impl Given {
         }
     }
 
-    /// Words for it instead of the caption that tells the scene, now and then.
-    pub(crate) fn caption(&self, told: Told<'_>, rng: &mut ChaCha8Rng) -> Option<String> {
+    /// Words for it instead of the caption that tells the scene, where that does not do.
+    pub(crate) fn caption(
+        &self,
+        told: Told<'_>,
+        caption: &str,
+        rng: &mut ChaCha8Rng,
+    ) -> Option<String> {
         let (spec, pack) = (told.spec, told.renderer.pack());
         match self {
             Self::Frames { .. } => None,
-            Self::Remixed { .. } => rng
-                .random_bool(CHANGE_ALONE)
-                .then(|| change_caption(spec, rng)),
+            Self::Remixed { other, .. } => {
+                let change = change_caption(other, spec, rng);
+                Some(match (change.is_empty(), rng.random_bool(CHANGE_ALONE)) {
+                    (true, _) => return None,
+                    (false, true) => change,
+                    (false, false) => format!("{caption}, {change}"),
+                })
+            }
             Self::Region { region, .. } => {
                 let leaves_place_out = !region.surrounds && rng.random_bool(SUBJECT_ALONE);
                 leaves_place_out
@@ -168,9 +181,9 @@ impl Given {
                 let seen = along.map(|(i, frame)| show(&stills, start + i, &frame.view));
                 Plate::of_scenery(size, seen)
             }
-            Self::Remixed { .. } => {
+            Self::Remixed { other, .. } => {
                 let (options, padding) = window.options(size.patch_frames);
-                let clip = render(&otherwise(told.spec, rng), options);
+                let clip = render(other, options);
                 let light = subject_light(&places::lit(told.spec));
                 let filling = Filling {
                     ground: Ground::Around,
@@ -199,30 +212,39 @@ impl Given {
     }
 }
 
-/// Words for what changes, as people say it who show the rest.
-fn change_caption(spec: &SceneSpec, rng: &mut ChaCha8Rng) -> String {
+/// Words for what changes from one scene to another, as people say it who show the rest. What is not said stays.
+fn change_caption(from: &SceneSpec, to: &SceneSpec, rng: &mut ChaCha8Rng) -> String {
     let mut words = Vec::new();
-    words.extend(spec.weather.words().choose(rng));
-    words.extend(style_names(spec.style).choose(rng));
-    if spec.time != TimeOfDay::Day || words.is_empty() {
-        words.extend(spec.time.words().choose(rng));
+    if to.weather != from.weather {
+        words.extend(to.weather.words().choose(rng));
+    }
+    if to.style != from.style {
+        words.extend(style_names(to.style).choose(rng));
+    }
+    if to.time != from.time {
+        words.extend(to.time.words().choose(rng));
     }
     words.shuffle(rng);
     let words: Vec<&str> = words.into_iter().copied().collect();
     words.join(", ")
 }
 
-/// The same scene in other light, weather and style.
+/// A scene that can be asked to become this one: in other light, without its weather, in another style. Nobody asks for clear air or for
+/// none of all styles.
 fn otherwise(spec: &SceneSpec, rng: &mut ChaCha8Rng) -> SceneSpec {
     let mut other = spec.clone();
-    // Mostly from what a camera sees, as people's clips are.
-    other.style = match rng.random_bool(0.6) {
-        true => Style::Natural,
-        false => *Style::ALL.choose(rng).unwrap_or(&spec.style),
-    };
+    if spec.style != Style::Natural && rng.random_bool(0.8) {
+        // Mostly from what a camera sees, as people's clips are.
+        other.style = match rng.random_bool(0.7) {
+            true => Style::Natural,
+            false => *Style::ALL.choose(rng).unwrap_or(&spec.style),
+        };
+    }
     if rng.random_bool(0.5) {
         other.time = *TimeOfDay::ALL.choose(rng).unwrap_or(&spec.time);
-        other.weather = *Weather::ALL.choose(rng).unwrap_or(&spec.weather);
+    }
+    if rng.random_bool(0.7) {
+        other.weather = Weather::Clear;
     }
     other
 }
@@ -312,13 +334,36 @@ mod tests {
     }
 
     #[test]
+    fn what_a_remix_changes_is_said() {
+        let pack = Pack::sample();
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let mut changed = 0;
+        for seed in 0..200 {
+            let spec = SceneSpec::sample(seed, &pack, Split::Train);
+            let other = otherwise(&spec, &mut rng);
+            let same =
+                (other.time, other.weather, other.style) == (spec.time, spec.weather, spec.style);
+            assert_eq!(change_caption(&other, &spec, &mut rng).is_empty(), same);
+            assert_eq!(other.subject, spec.subject);
+            changed += usize::from(!same);
+        }
+        assert!((80..190).contains(&changed), "{changed}");
+    }
+
+    #[test]
     fn a_remix_shows_the_scene_in_another_light_with_its_own_style() {
         let pack = Pack::sample();
         let renderer = Renderer::new(&pack);
         let mut spec = SceneSpec::sample(8, &pack, Split::Train);
-        let given = Given::Remixed { continues: true };
         let mut is_grey = |style| {
             spec.style = style;
+            let given = Given::Remixed {
+                other: SceneSpec {
+                    style: Style::Natural,
+                    ..spec.clone()
+                },
+                continues: true,
+            };
             let plate = told(&renderer, &spec, &given, window(3));
             let mut pixels = plate.patches.chunks_exact(3);
             pixels.all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2])

@@ -41,7 +41,8 @@ impl Region {
         size: PlateSize,
         window: Window,
     ) -> Self {
-        let subject = subject(told, size, window).map(|span| span.widened(rng, size.frame));
+        let subject = subject(told, size, window)
+            .map(|span| span.wider(|| rng.random_range(0.0..MARGIN), size.frame));
         let chance: f32 = rng.random();
         let (span, surrounds) = match subject {
             Some(subject) if chance < 0.5 => (subject, false),
@@ -50,20 +51,12 @@ impl Region {
             _ => (Span::anywhere(rng), false),
         };
         let is_round = rng.random_bool(0.25);
-        let [width, height] = size.frame;
-        let is_made = |index: usize| {
-            let (x, y) = (index % width, index / width);
-            let at = [
-                (x as f32 + 0.5) / width as f32,
-                (y as f32 + 0.5) / height as f32,
-            ];
-            span.holds(at, is_round) != surrounds
-        };
-        let made: Vec<bool> = (0..width * height).map(is_made).collect();
+        let held = span.pixels(size.frame, is_round);
+        let made: Vec<bool> = held.map(|held| held != surrounds).collect();
         match made.contains(&true) {
             true => Self { made, surrounds },
             false => Self {
-                made: vec![true; width * height],
+                made: vec![true; made.len()],
                 surrounds: false,
             },
         }
@@ -114,6 +107,18 @@ impl Region {
     }
 }
 
+/// The pixels of a box about the first named subject wherever it is seen in a window, `margin` sides of the smaller frame edge wider on each
+/// side; `None` where it is not seen.
+pub(crate) fn about_subject(
+    told: Told<'_>,
+    size: PlateSize,
+    window: Window,
+    margin: f32,
+) -> Option<Vec<bool>> {
+    let span = subject(told, size, window)?.wider(|| margin, size.frame);
+    Some(span.pixels(size.frame, false).collect())
+}
+
 /// A caption of what stands in a region, as people write it who see the place: it leaves that out, where one of a few can.
 pub(crate) fn caption(spec: &SceneSpec, pack: &Pack, rng: &mut ChaCha8Rng) -> Option<String> {
     (0..TRIES).find_map(|_| {
@@ -151,10 +156,10 @@ impl Span {
         }
     }
 
-    /// A little more on each side.
-    fn widened(self, rng: &mut ChaCha8Rng, frame: [usize; 2]) -> Self {
+    /// More on each side, in sides of the smaller edge of `frame`.
+    fn wider(self, mut margin: impl FnMut() -> f32, frame: [usize; 2]) -> Self {
         let unit = frame[0].min(frame[1]) as f32;
-        let mut more = |axis: usize| rng.random_range(0.0..MARGIN) * unit / frame[axis] as f32;
+        let mut more = |axis: usize| margin() * unit / frame[axis] as f32;
         Self {
             from: [self.from[0] - more(0), self.from[1] - more(1)],
             to: [self.to[0] + more(0), self.to[1] + more(1)],
@@ -186,6 +191,18 @@ impl Span {
             from: [across.0, down.0],
             to: [across.1, down.1],
         }
+    }
+
+    /// Whether each pixel of a frame, row by row, lies in it.
+    fn pixels(self, [width, height]: [usize; 2], is_round: bool) -> impl Iterator<Item = bool> {
+        (0..width * height).map(move |index| {
+            let (x, y) = (index % width, index / width);
+            let at = [
+                (x as f32 + 0.5) / width as f32,
+                (y as f32 + 0.5) / height as f32,
+            ];
+            self.holds(at, is_round)
+        })
     }
 
     /// Whether a point lies in it, or in the ellipse that fills it.

@@ -13,7 +13,7 @@
 //! padding); latent frame `k` then holds frames `4k − 3 ..= 4k`.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use kinora_kernels::Activation;
 
 use super::config::AutoencoderConfig;
@@ -177,6 +177,20 @@ impl Autoencoder {
     /// What the code loses of pixels that are [grouped by patch](Self::patchify), such as those of a plate.
     pub fn lost(&self, patches: Tensor<5>) -> Tensor<5> {
         patches.clone() - self.decode.forward(self.encode_tokens(patches))
+    }
+
+    /// The linear part of the decoded pixels, grouped by patch as [`patchify`](Self::patchify) does, of latents that are channels last.
+    pub(super) fn linear(&self, latents: Tensor<5>) -> Tensor<5> {
+        self.decode.forward(latents)
+    }
+
+    /// The latent of a patch that is all of one colour: `[1, latent_channels, 1, 1, 1]`.
+    pub(super) fn flat(&self, colour: [f32; 3], device: &Device) -> Tensor<5> {
+        let [values, channels] = self.encode.weight.dims();
+        let pixels: Vec<f32> = colour.into_iter().cycle().take(values).collect();
+        let patch = TensorData::new(pixels, [1, 1, 1, 1, values]);
+        let latents = self.encode_tokens(Tensor::from_data(patch, device));
+        latents.reshape([1, channels, 1, 1, 1])
     }
 
     /// Whether the decoder looks at what is [lost](Self::lost) of a plate.

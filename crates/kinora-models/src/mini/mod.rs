@@ -15,6 +15,7 @@ mod changes;
 pub mod config;
 mod director;
 mod enhance;
+mod evenness;
 mod file;
 pub mod layout;
 pub mod lexicon;
@@ -36,4 +37,4 @@ pub mod transformer;
 
 pub use config::MiniConfig;
 pub use director::{DIRECTOR_FRAMES, DIRECTOR_LATEST, DIRECTOR_OVERLAP, Director};
-pub use model::{LATEST_WINDOW, Mini, MiniNetworks, MiniParts, Script, plate_condition};
+pub use model::{Decoding, LATEST_WINDOW, Mini, MiniNetworks, MiniParts, Script, plate_condition};

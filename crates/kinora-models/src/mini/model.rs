@@ -13,6 +13,7 @@ use super::backdrops::Backdrops;
 use super::config::{DirectorConfig, MiniConfig};
 use super::director::Director;
 use super::enhance::enhance;
+use super::evenness::{Beyond, Evenness};
 use super::layout::SLOTS;
 use super::lexicon::Lexicon;
 use super::plate::{COVERAGE, Plate, PlateSize};
@@ -21,6 +22,7 @@ use super::styles::Styles;
 use super::text::{TextEncoder, tokenize};
 use super::transformer::{Channels, Context, Moments, PreparedContext, Transformer};
 use crate::upscaler::Source;
+use crate::weights::floats;
 use crate::{
     Changed, ClipShape, Defaults, Description, Error, Known, KnownFrames, Sizes, VideoModel, Window,
 };
@@ -128,6 +130,13 @@ impl Script {
     pub fn plate(&self, latent_frames: Range<usize>) -> Option<Plate> {
         self.stage.as_ref()?.plate_of(latent_frames)
     }
+}
+
+/// What decoding one latent frame leaves for the next.
+#[derive(Debug, Clone, Default)]
+pub struct Decoding {
+    decoder: DecodeState,
+    evenness: Evenness,
 }
 
 /// What a trained model consists of.
@@ -355,7 +364,7 @@ impl Mini {
 
 impl VideoModel for Mini {
     type Text = Script;
-    type DecodeState = DecodeState;
+    type DecodeState = Decoding;
 
     fn description(&self) -> &Description {
         &self.description
@@ -419,24 +428,39 @@ impl VideoModel for Mini {
         Ok(self.networks().autoencoder.encode(video))
     }
 
-    fn decode_step(&self, latents: Tensor<5>, state: &mut DecodeState) -> Result<Tensor<5>, Error> {
-        Ok(self
-            .networks()
-            .autoencoder
-            .decode_step(latents, None, state))
+    fn decode_step(&self, latents: Tensor<5>, state: &mut Decoding) -> Result<Tensor<5>, Error> {
+        let autoencoder = &self.networks().autoencoder;
+        Ok(autoencoder.decode_step(latents, None, &mut state.decoder))
     }
 
     fn decode_step_of(
         &self,
         latents: Tensor<5>,
         (first, script): (usize, &Script),
-        state: &mut DecodeState,
+        state: &mut Decoding,
     ) -> Result<Tensor<5>, Error> {
         let autoencoder = &self.networks().autoencoder;
-        let stage = script.stage.as_ref().filter(|_| autoencoder.sees_plates());
         let [_, _, frames, rows, columns] = latents.dims();
-        let grid = [frames, rows, columns];
-        let lost = stage.and_then(|stage| stage.lost(autoencoder, first, grid, &self.device));
-        Ok(autoencoder.decode_step(latents, lost, state))
+        let stage = script.stage.as_ref().filter(|_| autoencoder.sees_plates());
+        let plate = stage.and_then(|stage| stage.plate_of(first..first + frames));
+        let Some(plate) = plate else {
+            return self.decode_step(latents, state);
+        };
+        let latents = match stage.is_some_and(Stage::is_placed) {
+            true => {
+                let seen = floats(autoencoder.linear(latents.clone().permute([0, 2, 3, 4, 1])));
+                let beyond = Beyond::of(&seen, &plate);
+                let held = state.evenness.hold(first, beyond);
+                // Latents are linear in pixels, but for what black has.
+                let flat = |colour| autoencoder.flat(colour, &self.device);
+                let moved = flat(held.colour) - flat([0.0; 3]);
+                latents * held.contrast + flat(held.middle) * (1.0 - held.contrast) + moved
+            }
+            false => latents,
+        };
+        let values = plate.patches.len() / (frames * rows * columns);
+        let patches = TensorData::new(plate.patches, [1, frames, rows, columns, values]);
+        let lost = autoencoder.lost(Tensor::from_data(patches, &self.device));
+        Ok(autoencoder.decode_step(latents, Some(lost), &mut state.decoder))
     }
 }

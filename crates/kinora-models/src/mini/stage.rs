@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Mutex;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
 use super::autoencoder::{Autoencoder, DecodeState};
 use super::backdrops::Setting;
@@ -101,21 +101,9 @@ impl Stage {
         Some(condition)
     }
 
-    /// What the code loses of the plate of the latent frames from `first` on, `[1, frames, rows, columns, patch_values]`; `None` behind
-    /// the end of the paths.
-    pub(super) fn lost(
-        &self,
-        autoencoder: &Autoencoder,
-        first: usize,
-        grid: [usize; 3],
-        device: &Device,
-    ) -> Option<Tensor<5>> {
-        let [frames, rows, columns] = grid;
-        let patches = self.plate_of(first..first + frames)?.patches;
-        let values = patches.len() / (frames * rows * columns);
-        let shape = [1, frames, rows, columns, values];
-        let patches = Tensor::from_data(TensorData::new(patches, shape), device);
-        Some(autoencoder.lost(patches))
+    /// Whether a planned place is seen, which shows how colours are to be.
+    pub(super) fn is_placed(&self) -> bool {
+        matches!(&self.shown, Shown::Named { setting, .. } if setting.backdrop.is_some())
     }
 
     /// The plate of some latent frames; `None` behind the end of the paths, and of regions that were not seen.

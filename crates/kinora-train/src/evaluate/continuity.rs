@@ -11,12 +11,38 @@ const LEAST_MOVEMENT: f64 = 0.5;
 
 /// Peak signal-to-noise ratio `10 · log₁₀(255² / mean squared difference)` of two frames of one size, in dB, at most 99.
 pub fn psnr_db(a: &Frame, b: &Frame) -> f64 {
-    let pairs = a.pixels().iter().zip(b.pixels());
-    let squared: f64 = pairs
-        .map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2))
-        .sum();
-    let mean = squared / a.pixels().len().max(1) as f64;
-    (10.0 * (255.0f64.powi(2) / mean).log10()).min(BEST_DB)
+    psnr_db_where(a, b, |_| true).unwrap_or(BEST_DB)
+}
+
+/// The same of the pixels whose index `counts`; `None` of none.
+pub(super) fn psnr_db_where(a: &Frame, b: &Frame, counts: impl Fn(usize) -> bool) -> Option<f64> {
+    let pairs = a.pixels().iter().zip(b.pixels()).enumerate();
+    let squared = pairs
+        .filter(|(i, _)| counts(i / 3))
+        .map(|(_, (&a, &b))| (f64::from(a) - f64::from(b)).powi(2));
+    let mean = mean(squared)?;
+    Some((10.0 * (255.0f64.powi(2) / mean).log10()).min(BEST_DB))
+}
+
+/// How much more a frame changes from pixel to pixel where a region begins than elsewhere: the mean difference of neighbours across its
+/// border, over that of all other neighbours. `None` where it has no border.
+pub(super) fn border_jump(frame: &Frame, region: &[bool]) -> Option<f64> {
+    let (width, height) = (frame.width() as usize, frame.height() as usize);
+    let across = (0..width * height).filter(|i| (i + 1) % width != 0);
+    let across = across.map(|i| (i, i + 1));
+    let down = (0..width * (height - 1)).map(|i| (i, i + width));
+    let (border, elsewhere): (Vec<_>, Vec<_>) = across
+        .chain(down)
+        .partition(|&(a, b)| region[a] != region[b]);
+    let step = |pairs: Vec<(usize, usize)>| {
+        let pixel = |i: usize| &frame.pixels()[i * 3..][..3];
+        let steps = pairs.into_iter().flat_map(|(a, b)| {
+            let channels = pixel(a).iter().zip(pixel(b));
+            channels.map(|(&a, &b)| f64::from(a.abs_diff(b)))
+        });
+        mean(steps)
+    };
+    Some(step(border)? / step(elsewhere)?.max(LEAST_MOVEMENT))
 }
 
 /// How much more a clip changes at its seams than elsewhere: the mean difference of the two frames at each place in `seams`
@@ -201,6 +227,28 @@ mod tests {
         assert!((psnr_db(&grey(0), &grey(255))).abs() < 1e-9);
         // 20 · log₁₀(255 / 5)
         assert!((psnr_db(&grey(100), &grey(105)) - 34.151).abs() < 1e-3);
+    }
+
+    #[test]
+    fn a_region_is_measured_within_and_at_its_border() {
+        let level = |x: u32, _| {
+            [if x < 4 {
+                10 * x as u8
+            } else {
+                100 + 10 * x as u8
+            }; 3]
+        };
+        let frame = Frame::from_fn(8, 8, level).unwrap();
+        let right: Vec<bool> = (0..64).map(|i| i % 8 >= 4).collect();
+        // 110 across the border; 10 at the six others of a row, nothing down the columns.
+        let jump = border_jump(&frame, &right).unwrap();
+        let elsewhere = 10.0 * 48.0 / (48.0 + 56.0);
+        assert!((jump - 110.0 / elsewhere).abs() < 1e-9);
+        assert_eq!(border_jump(&frame, &[true; 64]), None);
+        let left = |pixel: usize| !right[pixel];
+        let brighter = Frame::from_fn(8, 8, |x, y| level(x, y).map(|v| v + 5)).unwrap();
+        assert!((psnr_db_where(&frame, &brighter, left).unwrap() - 34.151).abs() < 1e-3);
+        assert_eq!(psnr_db_where(&frame, &brighter, |_| false), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use kinora_data::Fact;
 
+use super::TaskQuality;
 use super::continuity::Drift;
 use super::report::{Accuracy, EvaluateReport, Facts, JudgedClip, Settings, SheetRow};
 
@@ -9,6 +10,8 @@ use super::report::{Accuracy, EvaluateReport, Facts, JudgedClip, Settings, Sheet
 pub(super) const SHEET: &str = "sheet.png";
 /// Name of the sheet of judged clips.
 pub(super) const JUDGED_SHEET: &str = "judged.png";
+/// Contact sheet of changed clips: what was given, then what was made of it.
+pub(super) const CHANGED_SHEET: &str = "changed.png";
 /// Prompts in a row on the sheet of judged clips.
 pub(super) const JUDGED_COLUMNS: u32 = 8;
 
@@ -117,9 +120,13 @@ impl EvaluateReport {
                 cell(quality.real_seam_jump, ""),
             );
         }
+        text += &self.agreement();
         if !self.tasks.is_empty() {
             text += "\nThe seam jump is the difference of the frames at a seam over the median of all other \
-                     neighbours. The same places of the rendered scene stand beside it.\n";
+                     neighbours, and of a region that of pixels across its border over all other neighbouring pixels. The same places of the \
+                     rendered scene stand beside it. In a region the prompt names another subject and no place; a remix names another \
+                     style, light or weather alone, so its subject and place are to stay.\n";
+            text += &format!("\n![Regions and remixes beside what was given]({CHANGED_SHEET})\n");
         }
         if let Some(drift) = &self.drift {
             text += &format!(
@@ -154,6 +161,37 @@ impl EvaluateReport {
                 );
                 text += &unplanned(drift);
             }
+        }
+        text
+    }
+
+    /// What the judges see of what each task was asked for.
+    fn agreement(&self) -> String {
+        let mut text = String::new();
+        if self.tasks.is_empty() {
+            return text;
+        }
+        text += "\n| task | subject | among five | place | motion | light | weather | style |\n\
+                 | --- | --- | --- | --- | --- | --- | --- | --- |\n";
+        let cell = |Accuracy { right, of }| match of {
+            0 => "–".to_owned(),
+            _ => format!("{right} of {of}"),
+        };
+        for TaskQuality {
+            task, agreement, ..
+        } in &self.tasks
+        {
+            let cells = [
+                agreement.subject_top_1,
+                agreement.subject_top_5,
+                agreement.background,
+                agreement.motion,
+                agreement.time,
+                agreement.weather,
+                agreement.style,
+            ];
+            let cells = cells.map(cell).join(" | ");
+            text += &format!("| {} | {cells} |\n", task.name());
         }
         text
     }

@@ -1,25 +1,31 @@
 //! Tasks with given frames, on rendered scenes of held-out combinations: a picture that goes on, a clip that is extended,
-//! filled or looped.
+//! filled, looped or [changed](super::changes).
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use burn::tensor::Device;
-use kinora_data::{RenderOptions, Renderer, captions};
+use kinora_data::{Fact, RenderOptions, Renderer, SceneSpec, captions};
 use kinora_media::{Frame, FrameRate};
 use kinora_models::{Description, VideoModel};
 use kinora_pipeline::tasks::{bridge, frames_after, frames_before, stills};
 use kinora_pipeline::{
-    Beside, Film, Finish, Fit, Piece, Rates, Reel, Sampling, Take, Timeline, Way, make,
+    Beside, Film, Finish, Fit, Layout, Piece, Rates, Reel, Region, Sampling, Take, Way, make,
 };
 use serde::{Deserialize, Serialize};
 
-use super::clips::{clip_seed, wide};
-use super::continuity::{mean, median, psnr_db, rounded, seam_jump};
-use super::{EvaluateOptions, scene};
+use super::changes::{self, Files};
+use super::clips::{clip_frames, clip_seed, evenly, judge, wide, write_sheet};
+use super::continuity::{border_jump, mean, median, psnr_db, psnr_db_where, rounded, seam_jump};
+use super::report::{Accuracies, Facts, JudgedClip};
+use super::{EvaluateOptions, Judged, facts, page, scene};
 use crate::Error;
 
 /// Latent frames that are made between or beside given ones.
-const MADE_LATENT_FRAMES: usize = 3;
+const MADE_LATENT_FRAMES: usize = 4;
+/// Frames of each changed clip on its sheet, beside one of the given clip.
+const SHEET_FRAMES: usize = 3;
+
 /// What is made of given frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -32,11 +38,22 @@ pub enum GivenTask {
     Fill,
     /// From the end of a clip to its beginning.
     Loop,
+    /// A region of a clip shows something else.
+    Region,
+    /// A clip in another style, light or weather.
+    Remix,
 }
 
 impl GivenTask {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Picture, Self::Extend, Self::Fill, Self::Loop];
+    pub const ALL: [Self; 6] = [
+        Self::Picture,
+        Self::Extend,
+        Self::Fill,
+        Self::Loop,
+        Self::Region,
+        Self::Remix,
+    ];
 
     /// In words.
     pub fn name(self) -> &'static str {
@@ -45,39 +62,76 @@ impl GivenTask {
             Self::Extend => "extend",
             Self::Fill => "fill",
             Self::Loop => "loop",
+            Self::Region => "fill a region",
+            Self::Remix => "remix",
         }
     }
 }
 
 /// What the clips of one task were like; ratios are means, jumps are medians.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskQuality {
     /// Which.
     pub task: GivenTask,
     /// Clips that were made.
     pub clips: usize,
-    /// Given frames as they come back from the model, to themselves, in dB. Files show the given frames.
+    /// Given frames, or what is around a region, as they come back from the model, to themselves, in dB. Files show what was given.
     pub kept_psnr_db: Option<f64>,
     /// The first made frame to the given one before it, in dB.
     pub first_psnr_db: Option<f64>,
     /// The same two frames of the rendered scene, in dB.
     pub real_first_psnr_db: Option<f64>,
-    /// See [`seam_jump`](super::seam_jump).
+    /// See [`seam_jump`](super::seam_jump); of a region the same of neighbouring pixels, across its border.
     pub seam_jump: Option<f64>,
     /// The same places of the rendered scene; a scene does not loop.
     pub real_seam_jump: Option<f64>,
+    /// What the judges see of what the prompt says, in as many frames as they know around the middle of what was made.
+    #[serde(default)]
+    pub agreement: Accuracies,
+    /// Clip by clip.
+    #[serde(default)]
+    pub judged: Vec<JudgedClip>,
 }
 
 /// A task laid out on frames of a scene.
-struct Laid {
-    timeline: Timeline,
-    frames: usize,
-    seams: BTreeMap<usize, Frame>,
-    beside: Beside,
-    /// What is shown at each place: a given frame, or what is made there.
-    shown: Vec<Option<Frame>>,
-    /// What the rendered scene shows at each place.
-    real: Option<Vec<Frame>>,
+pub(super) struct Laid<'a> {
+    pub(super) layout: Box<dyn Layout + 'a>,
+    pub(super) frames: usize,
+    pub(super) seams: BTreeMap<usize, Frame>,
+    pub(super) beside: Beside,
+    pub(super) shown: Shown,
+    pub(super) asked: Asked,
+}
+
+/// What is given, and where.
+pub(super) enum Shown {
+    /// Whole frames.
+    Frames {
+        /// At each place a given frame, or nothing where one is made.
+        given: Vec<Option<Frame>>,
+        /// What the rendered scene shows at each place.
+        real: Option<Vec<Frame>>,
+    },
+    /// All but a region.
+    Region {
+        given: Vec<Frame>,
+        /// Which pixels are made.
+        made: Vec<bool>,
+        /// What lays them over the given ones.
+        over: Box<Region>,
+    },
+    /// What all frames are made from.
+    Whole { given: Vec<Frame> },
+}
+
+/// What is asked for.
+pub(super) struct Asked {
+    pub(super) prompt: String,
+    pub(super) seed: u64,
+    /// What is to be seen.
+    pub(super) wanted: Facts,
+    /// What of it the judges are asked.
+    pub(super) told: Vec<Fact>,
 }
 
 /// One clip in figures.
@@ -88,6 +142,8 @@ struct Measured {
     real_first_db: Vec<f64>,
     jump: Vec<f64>,
     real_jump: Vec<f64>,
+    judged: Judged,
+    clips: Vec<JudgedClip>,
 }
 
 /// Makes and measures `options.task_clips` clips of each task. `report` is told how many are done.
@@ -97,28 +153,52 @@ pub(super) fn measure(
     mut report: impl FnMut(usize) -> Result<(), Error>,
 ) -> Result<Vec<TaskQuality>, Error> {
     let scenes = options.task_clips;
+    let files = Files::new(options.out);
     let mut all = Vec::new();
+    let mut sheet = Vec::new();
     for task in GivenTask::ALL.into_iter().filter(|_| scenes > 0) {
         let mut measured = Measured::default();
         for index in 0..scenes {
             let mut going = || report(all.len() * scenes + index);
             going()?;
-            let real = rendered(options, index)?;
-            let laid = lay(options, task, &real, device)?;
-            let made = run(options, index, &laid, device, &mut going)?;
-            measured.add(&laid, &made);
+            let laid = match task {
+                GivenTask::Region => changes::region(options, index, &files, device)?,
+                GivenTask::Remix => changes::remix(options, index, &files, device)?,
+                _ => lay(options, task, index, device)?,
+            };
+            let (made, shown, asked) = run(options, laid, device, &mut going)?;
+            let shown = measured.add(shown, made)?;
+            let around = judged_frames(&shown, clip_frames(options));
+            let predictions = judge(options, &shown.frames[around], device);
+            let seen = (measured.judged).add(predictions, &asked.wanted, &asked.told, options.pack);
+            measured.clips.push(JudgedClip {
+                prompt: asked.prompt,
+                told: asked.told,
+                wanted: asked.wanted,
+                seen,
+            });
+            if let Some(given) = shown.before {
+                sheet.push(given);
+                sheet.extend(evenly(shown.frames, SHEET_FRAMES));
+            }
         }
         all.push(measured.quality(task, scenes));
     }
+    write_sheet(
+        &sheet,
+        1 + SHEET_FRAMES as u32,
+        &options.out.join(page::CHANGED_SHEET),
+    )?;
     Ok(all)
 }
 
-/// Frames of a scene, as many as a task needs at most.
-fn rendered(options: &EvaluateOptions<'_>, index: usize) -> Result<Vec<Frame>, Error> {
-    let about = options.model.description();
-    let count = frames_before(about) + made_frames(about) + frames_after(about);
-    let spec = scene(options, index);
-    let clip = Renderer::new(options.pack).render(&spec, RenderOptions::native(&spec, count))?;
+/// Frames of a scene.
+pub(super) fn render(
+    options: &EvaluateOptions<'_>,
+    spec: &SceneSpec,
+    count: usize,
+) -> Result<Vec<Frame>, Error> {
+    let clip = Renderer::new(options.pack).render(spec, RenderOptions::native(spec, count))?;
     let frame = |i: usize| {
         let (width, height) = (clip.width as u32, clip.height as u32);
         Ok(Frame::new(width, height, clip.frame(i).to_vec())?)
@@ -126,66 +206,93 @@ fn rendered(options: &EvaluateOptions<'_>, index: usize) -> Result<Vec<Frame>, E
     (0..clip.frames).map(frame).collect()
 }
 
+/// Frames per second that the model makes.
+pub(super) fn rate(options: &EvaluateOptions<'_>) -> Result<FrameRate, Error> {
+    let fps = options.model.description().frames_per_second;
+    Ok(FrameRate::whole(fps as u32)?)
+}
+
+/// As many frames as are judged, around the middle of what was made.
+fn judged_frames(shown: &Whole, count: usize) -> Range<usize> {
+    let middle = usize::midpoint(shown.made.start, shown.made.end);
+    let last = shown.frames.len().saturating_sub(count);
+    let first = middle.saturating_sub(count / 2).min(last);
+    first..(first + count).min(shown.frames.len())
+}
+
 fn made_frames(about: &Description) -> usize {
     MADE_LATENT_FRAMES * about.temporal_stride
 }
 
-fn lay(
-    options: &EvaluateOptions<'_>,
+/// A task that goes on from given frames.
+fn lay<'a>(
+    options: &EvaluateOptions<'a>,
     task: GivenTask,
-    real: &[Frame],
+    index: usize,
     device: &Device,
-) -> Result<Laid, Error> {
+) -> Result<Laid<'a>, Error> {
     let (model, about) = (options.model, options.model.description());
     let (before, made) = (frames_before(about), made_frames(about));
+    let spec = scene(options, index);
+    let real = render(options, &spec, before + made + frames_after(about))?;
+    let seed = clip_seed(options, index);
+    let caption = captions(&spec, options.pack, seed).short_en;
+    let asked = Asked {
+        prompt: caption.text,
+        seed,
+        wanted: facts(&spec.labels(), options.pack),
+        told: caption.facts,
+    };
     let given = |frames: &[Frame]| frames.iter().cloned().map(Some).collect::<Vec<_>>();
     if task == GivenTask::Picture {
         let frames = 1 + made;
         let laid = stills(model, frames, &[(0, real[0].clone())], device)?;
         return Ok(Laid {
-            timeline: laid.timeline,
+            layout: Box::new(laid.timeline),
             frames,
             seams: laid.seams,
             beside: laid.beside,
-            shown: [given(&real[..1]), vec![None; made]].concat(),
-            real: Some(real[..frames].to_vec()),
+            shown: Shown::Frames {
+                given: [given(&real[..1]), vec![None; made]].concat(),
+                real: Some(real[..frames].to_vec()),
+            },
+            asked,
         });
     }
     let (head, tail) = match task {
         GivenTask::Fill => (&real[..before], &real[before + made..]),
         GivenTask::Loop => (&real[real.len() - before..], &real[..frames_after(about)]),
-        GivenTask::Picture | GivenTask::Extend => (&real[..before], &real[..0]),
+        _ => (&real[..before], &real[..0]),
     };
     let laid = bridge(model, head, made, tail, device)?;
     let after = laid.frames - before - made;
     Ok(Laid {
-        timeline: laid.timeline,
+        layout: Box::new(laid.timeline),
         frames: laid.frames,
         seams: laid.seams,
         beside: laid.beside,
-        shown: [
-            given(head),
-            vec![None; made],
-            given(&tail[..after.min(tail.len())]),
-        ]
-        .concat(),
-        real: (task != GivenTask::Loop).then(|| real[..laid.frames.min(real.len())].to_vec()),
+        shown: Shown::Frames {
+            given: [
+                given(head),
+                vec![None; made],
+                given(&tail[..after.min(tail.len())]),
+            ]
+            .concat(),
+            real: (task != GivenTask::Loop).then(|| real[..laid.frames.min(real.len())].to_vec()),
+        },
+        asked,
     })
 }
 
 /// All frames of the layout, the given ones as the model gives them back.
 fn run(
     options: &EvaluateOptions<'_>,
-    index: usize,
-    laid: &Laid,
+    laid: Laid<'_>,
     device: &Device,
     report: &mut impl FnMut() -> Result<(), Error>,
-) -> Result<Vec<Frame>, Error> {
-    let spec = scene(options, index);
-    let seed = clip_seed(options, index);
-    let prompt = captions(&spec, options.pack, seed).short_en.text;
+) -> Result<(Vec<Frame>, Shown, Asked), Error> {
     let [width, height] = wide();
-    let fps = FrameRate::whole(options.model.description().frames_per_second as u32)?;
+    let fps = rate(options)?;
     let rates = Rates {
         model: fps,
         file: fps,
@@ -199,16 +306,16 @@ fn run(
     let film = Film {
         size: wide(),
         takes: vec![Take {
-            prompt: &prompt,
+            prompt: &laid.asked.prompt,
             negative: "",
             sampling: Sampling {
-                seed,
+                seed: laid.asked.seed,
                 ..options.sampling.clone()
             },
-            layout: Box::new(laid.timeline.clone()),
+            layout: laid.layout,
             frames: laid.frames,
-            seams: laid.seams.clone(),
-            beside: laid.beside.clone(),
+            seams: laid.seams,
+            beside: laid.beside,
             joined: false,
             origin: None,
         }],
@@ -232,21 +339,66 @@ fn run(
     });
     going?;
     made?;
-    Ok(frames)
+    Ok((frames, laid.shown, laid.asked))
+}
+
+/// A clip as its file shows it.
+struct Whole {
+    frames: Vec<Frame>,
+    /// Which of them were made.
+    made: Range<usize>,
+    /// A frame of what was changed.
+    before: Option<Frame>,
 }
 
 impl Measured {
-    fn add(&mut self, laid: &Laid, made: &[Frame]) {
-        let places = laid.shown.iter().zip(made);
+    /// Measures what the model `made`; returns it as a file shows it.
+    fn add(&mut self, shown: Shown, made: Vec<Frame>) -> Result<Whole, Error> {
+        match shown {
+            Shown::Frames { given, real } => Ok(self.add_frames(&given, real.as_deref(), &made)),
+            Shown::Region {
+                given,
+                made: region,
+                mut over,
+            } => {
+                let stays = |pixel: usize| !region[pixel];
+                let kept = given.iter().zip(&made);
+                let kept = kept.filter_map(|(given, made)| psnr_db_where(given, made, stays));
+                self.kept_db.extend(mean(kept));
+                let frames: Result<Vec<Frame>, _> = made
+                    .iter()
+                    .map(|made| over.lay(made, made.size().into()))
+                    .collect();
+                let frames = frames?;
+                let jump = |frames: &[Frame]| {
+                    mean(
+                        frames
+                            .iter()
+                            .filter_map(|frame| border_jump(frame, &region)),
+                    )
+                };
+                self.jump.extend(jump(&frames));
+                self.real_jump.extend(jump(&given));
+                Ok(Whole::changed(frames, &given))
+            }
+            Shown::Whole { given } => Ok(Whole::changed(made, &given)),
+        }
+    }
+
+    fn add_frames(
+        &mut self,
+        given: &[Option<Frame>],
+        real: Option<&[Frame]>,
+        made: &[Frame],
+    ) -> Whole {
+        let places = given.iter().zip(made);
         let kept = places.filter_map(|(given, made)| Some(psnr_db(given.as_ref()?, made)));
         self.kept_db.extend(mean(kept));
-        let is_given = |place: usize| laid.shown[place].is_some();
-        let seams: Vec<usize> = (1..laid.shown.len())
+        let is_given = |place: usize| given[place].is_some();
+        let seams: Vec<usize> = (1..given.len())
             .filter(|&place| is_given(place - 1) != is_given(place))
             .collect();
-        // As the file shows it.
-        let shown: Vec<Frame> = laid
-            .shown
+        let shown: Vec<Frame> = given
             .iter()
             .zip(made)
             .map(|(given, made)| given.as_ref().unwrap_or(made).clone())
@@ -257,9 +409,15 @@ impl Measured {
         };
         self.first_db.extend(first(&shown));
         self.jump.extend(seam_jump(&shown, &seams));
-        if let Some(real) = &laid.real {
+        if let Some(real) = real {
             self.real_first_db.extend(first(real));
             self.real_jump.extend(seam_jump(real, &seams));
+        }
+        let end = seams.get(1).copied().unwrap_or(shown.len());
+        Whole {
+            frames: shown,
+            made: seams.first().copied().unwrap_or(0)..end,
+            before: None,
         }
     }
 
@@ -273,6 +431,18 @@ impl Measured {
             real_first_psnr_db: told(mean(self.real_first_db.into_iter())),
             seam_jump: told(median(self.jump)),
             real_seam_jump: told(median(self.real_jump)),
+            agreement: self.judged.accuracies,
+            judged: self.clips,
+        }
+    }
+}
+
+impl Whole {
+    fn changed(frames: Vec<Frame>, given: &[Frame]) -> Self {
+        Self {
+            made: 0..frames.len(),
+            frames,
+            before: given.get(given.len() / 2).cloned(),
         }
     }
 }
