@@ -170,8 +170,7 @@ pub(crate) fn product_of_columns(
         );
         let (rows, cols) = (cut.rows.min(m - row0), cut.cols.min(n - col0));
         let panels = rows.next_multiple_of(engine.tile_rows());
-        let keeps = !engine.is_bf16()
-            && steps > 1
+        let keeps = steps > 1
             && rows * cols > KEPT_OUTPUTS
             && panels * engine.padded_words(k) <= KEPT_WORDS;
         let part = if keeps { part_cols(rows, cols) } else { cols };

@@ -92,8 +92,9 @@ impl Engine {
             Self::Avx2 => 384,
             // The same layout; first-level caches have 32 to 128 KiB there.
             Self::Neon | Self::NeonBf16 => 384,
-            Self::Avx512 => 384,
-            _ => 256,
+            // Three strips of it fill more than a first-level cache, and the second feeds them in time: fewer visits of `C` are worth more.
+            Self::Avx512 | Self::Avx512Bf16 => 384,
+            Self::Portable | Self::AmxBf16 => 256,
         }
     }
 
