@@ -185,6 +185,8 @@ pub struct ClipShape {
 pub struct Known<'a> {
     /// The latent frames beside those that are to be made, `[1, channels, 1, height, width]`, by their place in the clip.
     pub beside: &'a [(usize, Tensor<5>)],
+    /// Whether the first latent frame of the clip is to be made.
+    pub begins_free: bool,
     /// The clip that the known frames are cut from, where the same model made it.
     pub origin: Option<&'a Origin>,
     /// Whether that clip is changed as a whole: what is named takes the place of what was.

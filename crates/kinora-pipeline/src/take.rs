@@ -327,6 +327,7 @@ impl<M: VideoModel, P: FnMut(Progress) -> bool> Work<'_, M, P> {
             let clip = self.clip(placed);
             let known = Known {
                 beside: &given,
+                begins_free: placed.kind(placed.lead) == Kind::Free,
                 origin: take.origin.as_ref(),
                 changes,
             };

@@ -252,7 +252,9 @@ fn otherwise(spec: &SceneSpec, rng: &mut ChaCha8Rng) -> SceneSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::staging::figures;
     use kinora_data::{Pack, Renderer, Split};
+    use kinora_models::mini::search::find;
     use rand::SeedableRng;
 
     const SIZE: PlateSize = PlateSize {
@@ -369,5 +371,44 @@ mod tests {
             pixels.all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2])
         };
         assert!(is_grey(Style::Monochrome) && !is_grey(Style::Pixel));
+    }
+
+    #[test]
+    fn a_subject_is_found_in_a_rendered_picture_or_not_at_all() {
+        let pack = Pack::sample();
+        let renderer = Renderer::new(&pack);
+        let alone = Window {
+            latent_frames: 1,
+            ..window(0)
+        };
+        let (mut right, mut wrong) = (0, 0);
+        for seed in 0..40 {
+            let spec = SceneSpec {
+                style: Style::Natural,
+                companion: None,
+                ..SceneSpec::sample(seed, &pack, Split::Train)
+            };
+            let told = Told {
+                renderer: &renderer,
+                spec: &spec,
+                slots: &[spec.subject],
+            };
+            let mut path = frames(told, alone, 4);
+            let figure = figures(told, &mut path).remove(0);
+            let (options, _) = alone.options(4);
+            let pixels = scenery(&renderer.render(&spec, options).unwrap(), 0);
+            let Some(found) = find(&figure, &pixels, SIZE.frame) else {
+                continue;
+            };
+            let is_right = path[3].places[0].is_some_and(|place| {
+                let off = [0, 1].map(|axis| (place.center[axis] - found.place.center[axis]).abs());
+                off[0] < 0.05 && off[1] < 0.08
+            });
+            match is_right {
+                true => right += 1,
+                false => wrong += 1,
+            }
+        }
+        assert!(right >= 15 && wrong <= 1, "{right} right, {wrong} wrong");
     }
 }

@@ -9,18 +9,18 @@ use super::director::{Direction, direct};
 use super::layout::{FrameLayout, View};
 use super::model::Mini;
 use super::plate::Figure;
-use super::stage::{Shown, Stage, still};
+use super::stage::{Shown, Stage};
 use super::styles::Finish;
 use super::text::tokenize;
 use crate::{ClipShape, Error, Known, Origin};
 
 /// Where a path has come from.
 #[derive(Default, Clone, Copy)]
-struct Past<'a> {
+pub(super) struct Past<'a> {
     /// Whole latent frames, directly before the path.
-    frames: &'a [FrameLayout],
+    pub(super) frames: &'a [FrameLayout],
     /// Latent frames of the scene before them.
-    since: usize,
+    pub(super) since: usize,
 }
 
 /// What a prompt says of light, weather and style.
@@ -91,23 +91,18 @@ impl Mini {
                 self.named((&origin.prompt, &cast), conditions, clip.size, origin.seed)?;
             return Ok(Stage::new(Shown::Named { setting, figures }, path, size));
         }
+        if !known.beside.is_empty() {
+            return self.settle_given(prompt, clip, known);
+        }
         let cast = self.cast(prompt);
         let mut path = self.path(prompt, clip, cast.len(), Past::default())?;
         self.animate(&mut path, &cast, 0);
-        let shown = if known.beside.is_empty() {
-            let conditions = self.conditions(prompt);
-            let (setting, figures) =
-                self.named((prompt, &cast), conditions, clip.size, clip.seed)?;
-            Shown::Named { setting, figures }
-        } else {
-            let autoencoder = &self.networks().autoencoder;
-            let still = |given: &(usize, Tensor<5>)| still(autoencoder, given.clone(), &path, size);
-            Shown::Given(known.beside.iter().map(still).collect())
-        };
-        Ok(Stage::new(shown, path, size))
+        let conditions = self.conditions(prompt);
+        let (setting, figures) = self.named((prompt, &cast), conditions, clip.size, clip.seed)?;
+        Ok(Stage::new(Shown::Named { setting, figures }, path, size))
     }
 
-    fn path(
+    pub(super) fn path(
         &self,
         prompt: &str,
         clip: ClipShape,

@@ -98,6 +98,26 @@ impl Figure {
         &self.0[frame % self.0.len()]
     }
 
+    /// How many pictures its animation has.
+    pub(super) fn pictures(&self) -> usize {
+        self.0.len()
+    }
+
+    /// One of its pictures at a point from 0 to 1 across and down, as it is seen `side` pixels large: premultiplied RGBA.
+    pub(super) fn seen(&self, frame: usize, [u, v]: [f32; 2], side: usize) -> [f32; 4] {
+        let picture = self.at(frame);
+        picture.sample(picture.level_for(side as f32), u, v)
+    }
+
+    /// How much of each pixel of a frame figures cover at their places.
+    pub(super) fn cover(figures: &[&Self], places: &[Place], size: [usize; 2]) -> Vec<f32> {
+        let mut pixels = vec![[0.0; 4]; size[0] * size[1]];
+        for (figure, place) in figures.iter().zip(places) {
+            draw(&mut pixels, size, figure.at(place.frame), place);
+        }
+        pixels.into_iter().map(|[.., alpha]| alpha).collect()
+    }
+
     /// Left, top, right and bottom of what is seen of all its pictures, from 0 to 1.
     pub(super) fn bounds(&self) -> [f32; 4] {
         let [mut left, mut top, mut right, mut bottom] = [PICTURE_SIZE, PICTURE_SIZE, 0, 0];

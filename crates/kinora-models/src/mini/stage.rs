@@ -9,9 +9,9 @@ use burn::tensor::{Device, Tensor};
 
 use super::autoencoder::{Autoencoder, DecodeState};
 use super::backdrops::Setting;
-use super::layout::{FrameLayout, View};
+use super::layout::FrameLayout;
 use super::model::plate_condition;
-use super::plate::{Figure, Plate, PlateSize, Props};
+use super::plate::{Figure, Plate, PlateSize, Props, Scenery};
 use super::region::{Around, Filling};
 use super::still::{self, Still};
 use crate::weights::floats;
@@ -26,11 +26,51 @@ pub(super) enum Shown {
     },
     /// Given frames: what is named is in them, nobody knows where.
     Given(Vec<Still>),
+    /// Given frames, from which what is named goes on.
+    Going(Going),
     /// Given frames of which a region is made anew, drawn when they are seen, by their latent frame.
     Regions {
         filling: Filling,
         drawn: BTreeMap<usize, Plate>,
     },
+}
+
+/// Given frames in which what is named was found.
+#[derive(Debug)]
+pub(super) struct Going {
+    pub(super) stills: Vec<Still>,
+    /// The same without the subjects.
+    pub(super) cleared: Vec<Still>,
+    /// Latent frames that are shown as they were given.
+    pub(super) given: Vec<usize>,
+    pub(super) figures: Vec<Figure>,
+    /// What the colours of the figures are multiplied by.
+    pub(super) light: [f32; 3],
+}
+
+impl Going {
+    /// Plates along a path that begins with this latent frame.
+    fn plate(&self, size: PlateSize, first: usize, path: &[FrameLayout]) -> Plate {
+        let figures: Vec<&Figure> = self.figures.iter().collect();
+        let props = Props {
+            backdrop: None,
+            figures: &figures,
+            light: self.light,
+            air: None,
+            finish: None,
+        };
+        let draw = |(i, layout): (usize, &FrameLayout)| {
+            let at = first * size.patch_frames + i;
+            let stills = match self.given.contains(&(at / size.patch_frames)) {
+                true => &self.stills,
+                false => &self.cleared,
+            };
+            let seen = still::show(stills, at, &layout.view);
+            let everywhere = vec![true; seen.len()];
+            (seen, everywhere, *layout)
+        };
+        Plate::of_regions(size, props, path.iter().enumerate().map(draw).collect())
+    }
 }
 
 /// The plates of a clip.
@@ -128,6 +168,7 @@ impl Stage {
                 let seen = frames.map(|(i, frame)| still::show(stills, at(i), &frame.view));
                 Some(Plate::of_scenery(self.size, seen))
             }
+            Shown::Going(going) => Some(going.plate(self.size, first, path()?)),
             Shown::Regions { drawn, .. } => {
                 let mut plate = Plate::default();
                 for latent_frame in latent_frames {
@@ -161,22 +202,15 @@ impl Stage {
     }
 }
 
-/// The last frame of latent frame `index`, which was given as `[1, channels, 1, height, width]`.
-pub(super) fn still(
-    autoencoder: &Autoencoder,
-    (index, latents): (usize, Tensor<5>),
-    path: &[FrameLayout],
-    size: PlateSize,
-) -> Still {
+/// The last frame of a latent frame that was given as `[1, channels, 1, height, width]`.
+pub(super) fn last_frame(autoencoder: &Autoencoder, latents: Tensor<5>) -> Scenery {
     // As if nothing had moved before it.
     let twice = latents.repeat_dim(2, 2);
     let video = autoencoder.decode_step(twice, None, &mut DecodeState::default());
     let last = video.dims()[2] - 1;
     let values = floats(video.narrow(2, last, 1).permute([0, 2, 3, 4, 1]));
-    let pixels = values
-        .chunks_exact(3)
-        .map(|pixel| [0, 1, 2].map(|channel| pixel[channel].clamp(-1.0, 1.0)));
-    let at = (index + 1) * size.patch_frames - 1;
-    let view = path.get(at).map_or(View::REST, |frame| frame.view);
-    Still::new(pixels.collect(), size.frame, view, at)
+    let pixels = values.as_chunks().0.iter();
+    pixels
+        .map(|pixel: &[f32; 3]| pixel.map(|value| value.clamp(-1.0, 1.0)))
+        .collect()
 }

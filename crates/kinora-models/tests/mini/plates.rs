@@ -33,6 +33,7 @@ fn a_clip_goes_on_from_its_own_as_if_it_had_been_longer() {
             prompt,
             Known {
                 beside,
+                begins_free: false,
                 origin,
                 changes: false,
             },

@@ -10,8 +10,8 @@ use super::report::{Accuracy, EvaluateReport, Facts, JudgedClip, Settings, Sheet
 pub(super) const SHEET: &str = "sheet.png";
 /// Name of the sheet of judged clips.
 pub(super) const JUDGED_SHEET: &str = "judged.png";
-/// Contact sheet of changed clips: what was given, then what was made of it.
-pub(super) const CHANGED_SHEET: &str = "changed.png";
+/// Contact sheet of the tasks: what was given, then what was made of it.
+pub(super) const TASKS_SHEET: &str = "tasks.png";
 /// Prompts in a row on the sheet of judged clips.
 pub(super) const JUDGED_COLUMNS: u32 = 8;
 
@@ -126,7 +126,9 @@ impl EvaluateReport {
                      neighbours, and of a region that of pixels across its border over all other neighbouring pixels. The same places of the \
                      rendered scene stand beside it. In a region the prompt names another subject and no place; a remix names another \
                      style, light or weather alone, so its subject and place are to stay.\n";
-            text += &format!("\n![Regions and remixes beside what was given]({CHANGED_SHEET})\n");
+            text += &format!(
+                "\n![Task by task, what was given and what was made of it]({TASKS_SHEET})\n"
+            );
         }
         if let Some(drift) = &self.drift {
             text += &format!(

@@ -23,7 +23,7 @@ use crate::Error;
 
 /// Latent frames that are made between or beside given ones.
 const MADE_LATENT_FRAMES: usize = 4;
-/// Frames of each changed clip on its sheet, beside one of the given clip.
+/// Made frames of each clip on the sheet, beside a given one.
 const SHEET_FRAMES: usize = 3;
 
 /// What is made of given frames.
@@ -177,17 +177,15 @@ pub(super) fn measure(
                 wanted: asked.wanted,
                 seen,
             });
-            if let Some(given) = shown.before {
-                sheet.push(given);
-                sheet.extend(evenly(shown.frames, SHEET_FRAMES));
-            }
+            sheet.extend(shown.before);
+            sheet.extend(evenly(shown.frames[shown.made].to_vec(), SHEET_FRAMES));
         }
         all.push(measured.quality(task, scenes));
     }
     write_sheet(
         &sheet,
         1 + SHEET_FRAMES as u32,
-        &options.out.join(page::CHANGED_SHEET),
+        &options.out.join(page::TASKS_SHEET),
     )?;
     Ok(all)
 }
@@ -347,7 +345,7 @@ struct Whole {
     frames: Vec<Frame>,
     /// Which of them were made.
     made: Range<usize>,
-    /// A frame of what was changed.
+    /// A given frame.
     before: Option<Frame>,
 }
 
@@ -414,10 +412,11 @@ impl Measured {
             self.real_jump.extend(seam_jump(real, &seams));
         }
         let end = seams.get(1).copied().unwrap_or(shown.len());
+        let first = seams.first().copied().unwrap_or(0);
         Whole {
+            before: first.checked_sub(1).map(|last| shown[last].clone()),
             frames: shown,
-            made: seams.first().copied().unwrap_or(0)..end,
-            before: None,
+            made: first..end,
         }
     }
 

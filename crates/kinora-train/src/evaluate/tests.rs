@@ -119,7 +119,7 @@ fn a_report_holds_every_figure_and_survives_json() {
         assert!(in_time || quality.agreement.subject_top_5.of == 1);
     }
     assert_eq!(report.tasks[5].agreement.style.of, 1);
-    assert!(out.join("changed.png").exists() && !out.join("given.mp4").exists());
+    assert!(out.join("tasks.png").exists() && !out.join("given.mp4").exists());
     assert_eq!(
         report.paths.unwrap().rendered_motion.of,
         report.paths.unwrap().motion.of

@@ -1,0 +1,219 @@
+//! Settles how a clip goes on from given frames of others: what is named in its prompt goes on from where it is found in them, and where
+//! it is not found, the frames are shown as they are.
+
+use super::layout::{FrameLayout, Place, SLOTS, View};
+use super::model::Mini;
+use super::planning::Past;
+use super::plate::{Figure, PlateSize, Scenery};
+use super::region::go_on;
+use super::search::{Found, find};
+use super::stage::{Going, Shown, Stage, last_frame};
+use super::still::Still;
+use crate::{ClipShape, Error, Known};
+
+/// How much of a pixel a subject has to cover for what is behind it to be unknown.
+const HIDES: f32 = 0.02;
+/// Pixels around a subject that its edge still colours.
+const EDGE: usize = 1;
+
+/// A subject that is found in the first given frame.
+struct Subject {
+    figure: Figure,
+    entry: usize,
+    found: Found,
+}
+
+impl Mini {
+    /// What the denoiser is shown of a clip beside given frames.
+    pub(super) fn settle_given(
+        &self,
+        prompt: &str,
+        clip: ClipShape,
+        known: Known<'_>,
+    ) -> Result<Stage, Error> {
+        let size = self.plate_size(clip.size);
+        let autoencoder = &self.networks().autoencoder;
+        let frames: Vec<(usize, Scenery)> = known
+            .beside
+            .iter()
+            .map(|(index, latents)| (*index, last_frame(autoencoder, latents.clone())))
+            .collect();
+        let cast = self.cast(prompt);
+        let subjects = match known.begins_free {
+            true => Vec::new(),
+            false => self.search(&cast, &frames[0].1, clip.size)?,
+        };
+        if subjects.is_empty() {
+            let mut path = self.path(prompt, clip, cast.len(), Past::default())?;
+            self.animate(&mut path, &cast, 0);
+            let stills = stills(frames, &path, size);
+            return Ok(Stage::new(Shown::Given(stills), path, size));
+        }
+        let mut path = self.path_of(&subjects, prompt, clip, known.beside[0].0)?;
+        let entries: Vec<usize> = subjects.iter().map(|subject| subject.entry).collect();
+        self.animate(&mut path, &entries, 0);
+        // From the picture in which each of them was found.
+        let stride = size.patch_frames;
+        for (slot, subject) in subjects.iter().enumerate() {
+            let begins = path[(known.beside[0].0 + 1) * stride - 1].places[slot];
+            let ahead = begins.map_or(0, |begins| {
+                let pictures = subject.figure.pictures();
+                (subject.found.place.frame + pictures - begins.frame % pictures) % pictures
+            });
+            for place in path
+                .iter_mut()
+                .filter_map(|layout| layout.places[slot].as_mut())
+            {
+                place.frame += ahead;
+            }
+        }
+        let mut ends = Vec::new();
+        for (index, pixels) in &frames[1..] {
+            let places = self.search(&entries, pixels, clip.size)?;
+            ends.push((*index, places));
+        }
+        for (index, places) in &ends {
+            lead_to(
+                &mut path,
+                (known.beside[0].0, *index),
+                places,
+                &entries,
+                stride,
+            );
+        }
+        let cleared = frames.iter().map(|(index, pixels)| {
+            let here = match ends.iter().find(|(end, _)| end == index) {
+                Some((_, places)) => places,
+                None => &subjects,
+            };
+            (*index, without(pixels, here, clip.size))
+        });
+        let cleared = stills(cleared.collect(), &path, size);
+        let light = subjects[0].found.light;
+        let going = Going {
+            given: frames.iter().map(|(index, _)| *index).collect(),
+            stills: stills(frames, &path, size),
+            cleared,
+            figures: subjects.into_iter().map(|subject| subject.figure).collect(),
+            light,
+        };
+        Ok(Stage::new(Shown::Going(going), path, size))
+    }
+
+    /// Those of some entries of the lexicon that are found in a frame.
+    fn search(
+        &self,
+        cast: &[usize],
+        pixels: &Scenery,
+        size: [usize; 2],
+    ) -> Result<Vec<Subject>, Error> {
+        let mut subjects = Vec::new();
+        for &entry in cast {
+            let figure = self.lexicon().figure(entry)?;
+            if let Some(found) = find(&figure, pixels, size) {
+                subjects.push(Subject {
+                    figure,
+                    entry,
+                    found,
+                });
+            }
+        }
+        Ok(subjects)
+    }
+
+    /// Paths that begin behind latent frame `last`, in which the subjects were found.
+    fn path_of(
+        &self,
+        subjects: &[Subject],
+        prompt: &str,
+        clip: ClipShape,
+        last: usize,
+    ) -> Result<Vec<FrameLayout>, Error> {
+        let stride = self.config().autoencoder.patch_frames;
+        let mut places = [None; SLOTS];
+        for (place, subject) in places.iter_mut().zip(subjects) {
+            *place = Some(subject.found.place);
+        }
+        let found = FrameLayout {
+            places,
+            view: View::REST,
+            moment: 0,
+        };
+        let mut path = vec![found; (last + 1) * stride];
+        let rest = ClipShape {
+            latent_frames: clip.latent_frames - last - 1,
+            ..clip
+        };
+        let past = Past {
+            frames: &path[last * stride..],
+            since: 0,
+        };
+        let goes_on = self.path(prompt, rest, subjects.len(), past)?;
+        path.extend(goes_on);
+        Ok(path)
+    }
+}
+
+/// Leads subjects on their way from one latent frame to another to where they are found there.
+fn lead_to(
+    path: &mut [FrameLayout],
+    (from, to): (usize, usize),
+    found: &[Subject],
+    entries: &[usize],
+    stride: usize,
+) {
+    let (begins, ends) = ((from + 1) * stride - 1, (to + 1) * stride - 1);
+    for (slot, entry) in entries.iter().enumerate() {
+        let there = found.iter().find(|subject| subject.entry == *entry);
+        let (Some(there), Some(led)) = (there, path[ends].places[slot]) else {
+            continue;
+        };
+        let there = there.found.place;
+        for (frame, layout) in path.iter_mut().enumerate().skip(begins) {
+            let share = ((frame - begins) as f32 / (ends - begins) as f32).min(1.0);
+            if let Some(place) = &mut layout.places[slot] {
+                place.center = [0, 1].map(|axis| {
+                    place.center[axis] + share * (there.center[axis] - led.center[axis])
+                });
+                place.sides = [0, 1].map(|axis| {
+                    place.sides[axis] * (there.sides[axis] / led.sides[axis]).powf(share)
+                });
+                if share > 0.5 {
+                    place.is_flipped = there.is_flipped;
+                }
+            }
+        }
+    }
+}
+
+/// A frame in which what is around subjects goes on where they are.
+fn without(pixels: &Scenery, subjects: &[Subject], size: [usize; 2]) -> Scenery {
+    let figures: Vec<&Figure> = subjects.iter().map(|subject| &subject.figure).collect();
+    let places: Vec<Place> = subjects.iter().map(|subject| subject.found.place).collect();
+    let covered = Figure::cover(&figures, &places, size);
+    let [width, height] = size;
+    let near = |index: usize| {
+        let (x, y) = (index % width, index / width);
+        let rows = y.saturating_sub(EDGE)..(y + EDGE + 1).min(height);
+        rows.into_iter().any(|row| {
+            let columns = x.saturating_sub(EDGE)..(x + EDGE + 1).min(width);
+            columns
+                .into_iter()
+                .any(|x| covered[row * width + x] > HIDES)
+        })
+    };
+    let hidden: Vec<bool> = (0..width * height).map(near).collect();
+    let mut pixels = pixels.clone();
+    go_on(&mut pixels, &hidden, size);
+    pixels
+}
+
+/// Frames that end latent frames, as the camera sees them on its path.
+fn stills(frames: Vec<(usize, Scenery)>, path: &[FrameLayout], size: PlateSize) -> Vec<Still> {
+    let still = |(index, pixels): (usize, Scenery)| {
+        let at = (index + 1) * size.patch_frames - 1;
+        let view = path.get(at).map_or(View::REST, |frame| frame.view);
+        Still::new(pixels, size.frame, view, at)
+    };
+    frames.into_iter().map(still).collect()
+}
