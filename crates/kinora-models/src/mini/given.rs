@@ -89,12 +89,23 @@ impl Mini {
             (*index, without(pixels, here, clip.size))
         });
         let cleared = stills(cleared.collect(), &path, size);
-        let light = subjects[0].found.light;
+        // In a style of its own it is shown as it was given, though nothing of it moves by itself then.
+        let is_plain = self.styles().find(prompt).is_none()
+            && subjects.iter().all(|subject| subject.found.is_plain());
+        let light = match is_plain {
+            true => subjects[0].found.light,
+            false => [1.0; 3],
+        };
+        let pixels = frames[0].1.clone();
+        let figure = |subject: Subject| match is_plain {
+            true => subject.figure,
+            false => (subject.found).cut_out(&subject.figure, &pixels, clip.size),
+        };
         let going = Going {
             given: frames.iter().map(|(index, _)| *index).collect(),
             stills: stills(frames, &path, size),
             cleared,
-            figures: subjects.into_iter().map(|subject| subject.figure).collect(),
+            figures: subjects.into_iter().map(figure).collect(),
             light,
         };
         Ok(Stage::new(Shown::Going(going), path, size))

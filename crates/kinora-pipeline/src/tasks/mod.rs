@@ -18,5 +18,5 @@ mod survey;
 pub use bridge::{Bridge, bridge, frames_after, frames_before};
 pub use repaint::{Repaint, repaint};
 pub use revision::{Change, Revision};
-pub use stills::{Stills, latent_frame_of, stills};
+pub use stills::{Stills, latent_frame_of, lead, stills};
 pub use survey::{Look, Survey, survey};

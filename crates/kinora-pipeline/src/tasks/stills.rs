@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Device;
 use kinora_media::Frame;
-use kinora_models::{KnownFrames, VideoModel};
+use kinora_models::{Description, KnownFrames, VideoModel};
 
 use super::encode;
 use crate::generate::latent_frames;
@@ -25,6 +25,17 @@ pub struct Stills {
 /// Index of the latent frame that holds frame `frame`.
 pub fn latent_frame_of(frame: usize, temporal_stride: usize) -> usize {
     frame.div_ceil(temporal_stride)
+}
+
+/// Frames before the first of a clip of `frames` frames that begins with a picture, of which nothing is shown. A clip's first latent frame
+/// holds a single frame, and a network that goes on from it alone is unsure of a picture unlike those that it knows: after a third of a second
+/// it falls apart, where from a whole latent frame of it it stays. So it has stood there before, where the model takes that: the
+/// picture is given at frame 0 and again behind these.
+pub fn lead(about: &Description, frames: usize) -> usize {
+    match about.known_frames {
+        KnownFrames::Any if frames > 1 => about.temporal_stride,
+        _ => 0,
+    }
 }
 
 /// Lays out a clip of `frames` frames that shows `pictures`, of the model's size, at their frames. A picture is known for the

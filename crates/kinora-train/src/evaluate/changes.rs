@@ -89,6 +89,7 @@ pub(super) fn region<'a>(
     Ok(Laid {
         layout: Box::new(Revision::open(options.model, change, wide(), device)?),
         frames: frames.len(),
+        unseen: 0,
         seams: BTreeMap::new(),
         beside: Beside::default(),
         shown: Shown::Region {
@@ -120,6 +121,7 @@ pub(super) fn remix<'a>(
     Ok(Laid {
         layout: Box::new(Revision::open(options.model, change, wide(), device)?),
         frames: frames.len(),
+        unseen: 0,
         seams: BTreeMap::new(),
         beside: Beside::default(),
         shown: Shown::Whole { given: frames },

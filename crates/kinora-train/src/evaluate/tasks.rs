@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use kinora_data::{Fact, RenderOptions, Renderer, SceneSpec, captions};
 use kinora_media::{Frame, FrameRate};
 use kinora_models::{Description, VideoModel};
-use kinora_pipeline::tasks::{bridge, frames_after, frames_before, stills};
+use kinora_pipeline::tasks::{bridge, frames_after, frames_before, lead, stills};
 use kinora_pipeline::{
     Beside, Film, Finish, Fit, Layout, Piece, Rates, Reel, Region, Sampling, Take, Way, make,
 };
@@ -97,6 +97,8 @@ pub struct TaskQuality {
 pub(super) struct Laid<'a> {
     pub(super) layout: Box<dyn Layout + 'a>,
     pub(super) frames: usize,
+    /// Frames before the first, of which nothing is shown.
+    pub(super) unseen: usize,
     pub(super) seams: BTreeMap<usize, Frame>,
     pub(super) beside: Beside,
     pub(super) shown: Shown,
@@ -243,16 +245,20 @@ fn lay<'a>(
     };
     let given = |frames: &[Frame]| frames.iter().cloned().map(Some).collect::<Vec<_>>();
     if task == GivenTask::Picture {
-        let frames = 1 + made;
-        let laid = stills(model, frames, &[(0, real[0].clone())], device)?;
+        let unseen = lead(about, 1 + made);
+        let frames = unseen + 1 + made;
+        let mut pictures = vec![(unseen, real[0].clone())];
+        pictures.extend((unseen > 0).then(|| (0, real[0].clone())));
+        let laid = stills(model, frames, &pictures, device)?;
         return Ok(Laid {
             layout: Box::new(laid.timeline),
             frames,
+            unseen,
             seams: laid.seams,
             beside: laid.beside,
             shown: Shown::Frames {
                 given: [given(&real[..1]), vec![None; made]].concat(),
-                real: Some(real[..frames].to_vec()),
+                real: Some(real[..1 + made].to_vec()),
             },
             asked,
         });
@@ -267,6 +273,7 @@ fn lay<'a>(
     Ok(Laid {
         layout: Box::new(laid.timeline),
         frames: laid.frames,
+        unseen: 0,
         seams: laid.seams,
         beside: laid.beside,
         shown: Shown::Frames {
@@ -296,8 +303,8 @@ fn run(
         file: fps,
     };
     let all = Piece::Made {
-        places: 0..laid.frames,
-        frames: laid.frames as u64,
+        places: laid.unseen..laid.frames,
+        frames: (laid.frames - laid.unseen) as u64,
         way: Way::from_start(rates),
         over: None,
     };

@@ -9,8 +9,8 @@ use burn::tensor::Device;
 use kinora_media::{Frame, read_picture, resize};
 use kinora_models::{KnownFrames, Origin, Shown, VideoModel};
 use kinora_pipeline::tasks::{
-    Change, Look, Repaint, Revision, Survey, bridge, frames_after, frames_before, repaint, stills,
-    survey,
+    Change, Look, Repaint, Revision, Survey, bridge, frames_after, frames_before, lead, repaint,
+    stills, survey,
 };
 use kinora_pipeline::{
     Beside, Film, Finish, Fit, Layout, Mask, Piece, Reel, Region, Sampling, Take, Timeline, Way,
@@ -190,7 +190,10 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
             small.push((place, resize(&picture, width, height)?));
             large.insert(place, picture);
         }
-        let lead = self.lead(frames, large.contains_key(&0));
+        let lead = match large.contains_key(&0) {
+            true => lead(self.model.description(), frames),
+            false => 0,
+        };
         for (place, _) in &mut small {
             *place += lead;
         }
@@ -250,17 +253,6 @@ impl<'a, M: VideoModel, G: FnMut() -> bool> Stage<'a, M, G> {
             ..self.take(laid.timeline, frames + lead)
         };
         Ok((vec![take], pieces))
-    }
-
-    /// Frames before the first, of which nothing is shown. A clip's first latent frame holds a single frame, and a network that goes on from
-    /// it alone is unsure of a picture unlike those that it knows: after a third of a second it falls apart, where from a
-    /// whole latent frame of it it stays. So it has stood there before, where the model takes that.
-    fn lead(&self, frames: usize, has_first: bool) -> usize {
-        let about = self.model.description();
-        match about.known_frames {
-            KnownFrames::Any if has_first && frames > 1 => about.temporal_stride,
-            _ => 0,
-        }
     }
 
     fn extend(
