@@ -5,7 +5,6 @@ use super::layout::{FrameLayout, Place, SLOTS, View};
 use super::model::Mini;
 use super::planning::Past;
 use super::plate::{Figure, PlateSize, Scenery};
-use super::region::go_on;
 use super::search::{Found, find};
 use super::stage::{Going, Shown, Stage, last_frame};
 use super::still::Still;
@@ -14,7 +13,7 @@ use crate::{ClipShape, Error, Known};
 /// How much of a pixel a subject has to cover for what is behind it to be unknown.
 const HIDES: f32 = 0.02;
 /// Pixels around a subject that its edge still colours.
-const EDGE: usize = 1;
+const EDGE: usize = 2;
 
 /// A subject that is found in the first given frame.
 struct Subject {
@@ -214,9 +213,45 @@ fn without(pixels: &Scenery, subjects: &[Subject], size: [usize; 2]) -> Scenery 
         })
     };
     let hidden: Vec<bool> = (0..width * height).map(near).collect();
-    let mut pixels = pixels.clone();
-    go_on(&mut pixels, &hidden, size);
-    pixels
+    fill(pixels, &hidden, size)
+}
+
+/// Pixels with what is nearest to hidden ones in their place: of each of four directions, the nearer the more.
+fn fill(pixels: &Scenery, hidden: &[bool], [width, height]: [usize; 2]) -> Scenery {
+    let mut sums = vec![[0.0_f32; 4]; pixels.len()];
+    // Along a line of pixels both ways.
+    let mut along = |line: &mut dyn Iterator<Item = usize>| {
+        let mut last: Option<(usize, [f32; 3])> = None;
+        for (at, index) in line.enumerate() {
+            if !hidden[index] {
+                last = Some((at, pixels[index]));
+            } else if let Some((from, colour)) = last {
+                let weight = 1.0 / (at - from) as f32;
+                for (sum, value) in sums[index]
+                    .iter_mut()
+                    .zip([colour[0], colour[1], colour[2], 1.0])
+                {
+                    *sum += weight * value;
+                }
+            }
+        }
+    };
+    for row in 0..height {
+        along(&mut (0..width).map(|x| row * width + x));
+        along(&mut (0..width).rev().map(|x| row * width + x));
+    }
+    for column in 0..width {
+        along(&mut (0..height).map(|y| y * width + column));
+        along(&mut (0..height).rev().map(|y| y * width + column));
+    }
+    let filled = pixels
+        .iter()
+        .zip(&sums)
+        .map(|(pixel, sum)| match sum[3] > 0.0 {
+            true => [0, 1, 2].map(|c| sum[c] / sum[3]),
+            false => *pixel,
+        });
+    filled.collect()
 }
 
 /// Frames that end latent frames, as the camera sees them on its path.
@@ -227,4 +262,30 @@ fn stills(frames: Vec<(usize, Scenery)>, path: &[FrameLayout], size: PlateSize) 
         Still::new(pixels, size.frame, view, at)
     };
     frames.into_iter().map(still).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_around_a_hole_goes_on_in_it() {
+        let size = [16, 12];
+        let ramp = |i: usize| [(i % 16) as f32 / 16.0, (i / 16) as f32 / 12.0, -0.5];
+        let pixels: Scenery = (0..16 * 12).map(ramp).collect();
+        let is_hidden = |i: usize| (5..10).contains(&(i % 16)) && (3..8).contains(&(i / 16));
+        let hidden: Vec<bool> = (0..16 * 12).map(is_hidden).collect();
+        let mut holed = pixels.clone();
+        for (pixel, _) in holed.iter_mut().zip(&hidden).filter(|(_, hidden)| **hidden) {
+            *pixel = [9.0; 3];
+        }
+        let filled = fill(&holed, &hidden, size);
+        for (got, wanted) in filled.iter().zip(&pixels) {
+            for c in 0..3 {
+                assert!((got[c] - wanted[c]).abs() < 0.1, "{got:?}, {wanted:?}");
+            }
+        }
+        // Nothing is known.
+        assert_eq!(fill(&pixels, &[true; 192], size), pixels);
+    }
 }

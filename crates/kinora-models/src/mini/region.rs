@@ -210,7 +210,7 @@ impl Corners {
 /// Lets what is around a region go on in it. A place changes from top to bottom more than from left to right, so each row has a colour of its
 /// own: the median of what is seen of it, whatever else stands there. Where nothing is seen of a row, the nearest rows go on; where nothing
 /// is seen at all there is grey.
-pub(super) fn go_on(pixels: &mut Scenery, made: &[bool], [width, height]: [usize; 2]) {
+fn go_on(pixels: &mut Scenery, made: &[bool], [width, height]: [usize; 2]) {
     let median = |row: usize, channel: usize| {
         let seen = (row * width..(row + 1) * width).filter(|&index| !made[index]);
         let mut values: Vec<f32> = seen.map(|index| pixels[index][channel]).collect();

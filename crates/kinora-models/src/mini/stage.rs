@@ -16,6 +16,10 @@ use super::region::{Around, Filling};
 use super::still::{self, Still};
 use crate::weights::floats;
 
+/// How much given frames are told to cover where nothing that is named was found in them. What is covered stays as it is shown; without that
+/// they fall apart within a second wherever the camera moves.
+const GIVEN_COVERS: f32 = 0.5;
+
 /// What is shown along the paths.
 #[derive(Debug)]
 pub(super) enum Shown {
@@ -166,7 +170,9 @@ impl Stage {
                 let at = |i: usize| first * self.size.patch_frames + i;
                 let frames = path()?.iter().enumerate();
                 let seen = frames.map(|(i, frame)| still::show(stills, at(i), &frame.view));
-                Some(Plate::of_scenery(self.size, seen))
+                let mut plate = Plate::of_scenery(self.size, seen);
+                plate.coverage.fill(GIVEN_COVERS);
+                Some(plate)
             }
             Shown::Going(going) => Some(going.plate(self.size, first, path()?)),
             Shown::Regions { drawn, .. } => {
