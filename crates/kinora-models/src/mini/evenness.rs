@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn only_the_bare_place_is_compared() {
         let values = 4 * 4 * 3;
-        let level = |i: usize| if i / 3 % 2 == 0 { 0.5 } else { -0.5 };
+        let level = |i: usize| if (i / 3).is_multiple_of(2) { 0.5 } else { -0.5 };
         let mut plate = Plate {
             patches: (0..4 * values).map(level).collect(),
             coverage: vec![0.0; 4 * COVERAGE],

@@ -1,7 +1,7 @@
 //! Settles how a clip goes on from given frames of others: what is named in its prompt goes on from where it is found in them, and where
 //! it is not found, the frames are shown as they are.
 
-use super::layout::{FrameLayout, Place, SLOTS, View};
+use super::layout::{FrameLayout, Place, View};
 use super::model::Mini;
 use super::planning::Past;
 use super::plate::{Figure, PlateSize, Scenery};
@@ -12,6 +12,8 @@ use crate::{ClipShape, Error, Known};
 
 /// How much of a pixel a subject has to cover for what is behind it to be unknown.
 const HIDES: f32 = 0.02;
+/// How far a subject goes aside, in widths of the frame, that does not only sway.
+const GOES: f32 = 0.15;
 /// Pixels around a subject that its edge still colours.
 const EDGE: usize = 2;
 
@@ -131,7 +133,8 @@ impl Mini {
         Ok(subjects)
     }
 
-    /// Paths that begin behind latent frame `last`, in which the subjects were found.
+    /// Paths on which subjects do what is said from where they were found in latent frame `last`: those of a clip that begins there, moved
+    /// so that they pass through it. A director that is told that they stood there lets them stand.
     fn path_of(
         &self,
         subjects: &[Subject],
@@ -140,27 +143,46 @@ impl Mini {
         last: usize,
     ) -> Result<Vec<FrameLayout>, Error> {
         let stride = self.config().autoencoder.patch_frames;
-        let mut places = [None; SLOTS];
-        for (place, subject) in places.iter_mut().zip(subjects) {
-            *place = Some(subject.found.place);
-        }
-        let found = FrameLayout {
-            places,
-            view: View::REST,
-            moment: 0,
-        };
-        let mut path = vec![found; (last + 1) * stride];
         let rest = ClipShape {
-            latent_frames: clip.latent_frames - last - 1,
+            latent_frames: clip.latent_frames - last,
             ..clip
         };
-        let past = Past {
-            frames: &path[last * stride..],
-            since: 0,
-        };
-        let goes_on = self.path(prompt, rest, subjects.len(), past)?;
-        path.extend(goes_on);
+        let planned = self.path(prompt, rest, subjects.len(), Past::default())?;
+        let mut path = vec![planned[0]; last * stride];
+        path.extend(planned);
+        for (slot, subject) in subjects.iter().enumerate() {
+            pass_through(&mut path, slot, subject.found.place);
+        }
         Ok(path)
+    }
+}
+
+/// Moves the path of a slot so that it begins at a place: never below both where it is planned and where it begins, since what falls in a
+/// plan has fallen already.
+fn pass_through(path: &mut [FrameLayout], slot: usize, begins: Place) {
+    let Some(planned) = path[0].places[slot] else {
+        return;
+    };
+    let mut placed = path.iter().filter_map(|layout| layout.places[slot]);
+    let goes = placed.any(|place| (place.center[0] - planned.center[0]).abs() > GOES);
+    for layout in path {
+        if let Some(place) = &mut layout.places[slot] {
+            let lowest = place.center[1].max(begins.center[1]);
+            let moved =
+                [0, 1].map(|axis| begins.center[axis] + place.center[axis] - planned.center[axis]);
+            *place = Place {
+                center: [moved[0], moved[1].min(lowest)],
+                sides: [0, 1]
+                    .map(|axis| begins.sides[axis] * place.sides[axis] / planned.sides[axis]),
+                rotation: begins.rotation + place.rotation - planned.rotation,
+                // Who goes somewhere looks there; who stays looks where it looked.
+                is_flipped: match goes {
+                    true => place.is_flipped,
+                    false => begins.is_flipped,
+                },
+                frame: begins.frame,
+            };
+        }
     }
 }
 
@@ -267,6 +289,40 @@ fn stills(frames: Vec<(usize, Scenery)>, path: &[FrameLayout], size: PlateSize) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_moved_to_where_its_subject_is_found() {
+        let place = |x: f32, y: f32| Place {
+            center: [x, y],
+            sides: [0.2; 2],
+            rotation: 0.1,
+            is_flipped: true,
+            frame: 0,
+        };
+        let along = |at: [f32; 2]| FrameLayout {
+            places: [Some(place(at[0], at[1])), None],
+            ..FrameLayout::at_rest(0)
+        };
+        let found = Place {
+            sides: [0.4; 2],
+            rotation: 0.0,
+            is_flipped: false,
+            ..place(0.3, 0.6)
+        };
+        // It walks to the left.
+        let mut walk = [[0.8, 0.6], [0.7, 0.6], [0.5, 0.6]].map(along);
+        pass_through(&mut walk, 0, found);
+        let last = walk[2].places[0].unwrap();
+        assert!(walk[0].places[0].unwrap().is_flipped && last.is_flipped);
+        assert!(last.center[0].abs() < 1e-6 && (last.sides[0] - 0.4).abs() < 1e-6);
+        assert!(last.rotation.abs() < 1e-6);
+        // It falls in the plan, and lies already.
+        let mut fall = [[0.5, -0.2], [0.5, 0.65]].map(along);
+        pass_through(&mut fall, 0, found);
+        assert_eq!(fall[0].places[0].unwrap().center, found.center);
+        assert_eq!(fall[1].places[0].unwrap().center, [0.3, 0.65]);
+        assert!(!fall[1].places[0].unwrap().is_flipped);
+    }
 
     #[test]
     fn what_is_around_a_hole_goes_on_in_it() {
