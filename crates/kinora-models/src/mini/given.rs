@@ -12,6 +12,8 @@ use crate::{ClipShape, Error, Known};
 
 /// How much of a pixel a subject has to cover for what is behind it to be unknown.
 const HIDES: f32 = 0.02;
+/// How much more what is left and right of a hole counts than what is above and below.
+const BESIDE: f32 = 8.0;
 /// How far a subject goes aside, in widths of the frame, that does not only sway.
 const GOES: f32 = 0.15;
 /// Pixels around a subject that its edge still colours.
@@ -50,46 +52,27 @@ impl Mini {
             let stills = stills(frames, &path, size);
             return Ok(Stage::new(Shown::Given(stills), path, size));
         }
-        let mut path = self.path_of(&subjects, prompt, clip, known.beside[0].0)?;
+        let first = known.beside[0].0;
+        let mut path = self.path_of(&subjects, prompt, clip, first)?;
         let entries: Vec<usize> = subjects.iter().map(|subject| subject.entry).collect();
         self.animate(&mut path, &entries, 0);
-        // From the picture in which each of them was found.
         let stride = size.patch_frames;
         for (slot, subject) in subjects.iter().enumerate() {
-            let begins = path[(known.beside[0].0 + 1) * stride - 1].places[slot];
-            let ahead = begins.map_or(0, |begins| {
-                let pictures = subject.figure.pictures();
-                (subject.found.place.frame + pictures - begins.frame % pictures) % pictures
-            });
-            for place in path
-                .iter_mut()
-                .filter_map(|layout| layout.places[slot].as_mut())
-            {
-                place.frame += ahead;
-            }
+            begin_with(&mut path, (first + 1) * stride - 1, slot, subject);
         }
-        let mut ends = Vec::new();
+        let mut found = vec![subjects];
+        let mut from = first;
         for (index, pixels) in &frames[1..] {
-            let places = self.search(&entries, pixels, clip.size)?;
-            ends.push((*index, places));
+            let there = self.search(&entries, pixels, clip.size)?;
+            lead_to(&mut path, (from, *index), &there, &entries, stride);
+            found.push(there);
+            from = *index;
         }
-        for (index, places) in &ends {
-            lead_to(
-                &mut path,
-                (known.beside[0].0, *index),
-                places,
-                &entries,
-                stride,
-            );
-        }
-        let cleared = frames.iter().map(|(index, pixels)| {
-            let here = match ends.iter().find(|(end, _)| end == index) {
-                Some((_, places)) => places,
-                None => &subjects,
-            };
-            (*index, without(pixels, here, clip.size))
-        });
+        let cleared = frames.iter().zip(&found);
+        let cleared =
+            cleared.map(|((index, pixels), here)| (*index, without(pixels, here, clip.size)));
         let cleared = stills(cleared.collect(), &path, size);
+        let subjects = found.swap_remove(0);
         // In a style of its own it is shown as it was given, though nothing of it moves by itself then.
         let is_plain = self.styles().find(prompt).is_none()
             && subjects.iter().all(|subject| subject.found.is_plain());
@@ -97,16 +80,15 @@ impl Mini {
             true => subjects[0].found.light,
             false => [1.0; 3],
         };
-        let pixels = frames[0].1.clone();
-        let figure = |subject: Subject| match is_plain {
-            true => subject.figure,
-            false => (subject.found).cut_out(&subject.figure, &pixels, clip.size),
+        let figure = |Subject { figure, found, .. }: Subject| match is_plain {
+            true => figure,
+            false => found.cut_out(&figure, &frames[0].1, clip.size),
         };
         let going = Going {
             given: frames.iter().map(|(index, _)| *index).collect(),
-            stills: stills(frames, &path, size),
             cleared,
             figures: subjects.into_iter().map(figure).collect(),
+            stills: stills(frames, &path, size),
             light,
         };
         Ok(Stage::new(Shown::Going(going), path, size))
@@ -186,6 +168,21 @@ fn pass_through(path: &mut [FrameLayout], slot: usize, begins: Place) {
     }
 }
 
+/// Lets a subject's animation go on from the picture in which it was found, in this frame of the path.
+fn begin_with(path: &mut [FrameLayout], frame: usize, slot: usize, subject: &Subject) {
+    let Some(begins) = path[frame].places[slot] else {
+        return;
+    };
+    let pictures = subject.figure.pictures();
+    let ahead = subject.found.place.frame + pictures - begins.frame % pictures;
+    let places = path
+        .iter_mut()
+        .filter_map(|layout| layout.places[slot].as_mut());
+    for place in places {
+        place.frame += ahead;
+    }
+}
+
 /// Leads subjects on their way from one latent frame to another to where they are found there.
 fn lead_to(
     path: &mut [FrameLayout],
@@ -238,17 +235,18 @@ fn without(pixels: &Scenery, subjects: &[Subject], size: [usize; 2]) -> Scenery 
     fill(pixels, &hidden, size)
 }
 
-/// Pixels with what is nearest to hidden ones in their place: of each of four directions, the nearer the more.
+/// Pixels with what is nearest to hidden ones in their place: of each of four directions, the nearer the more, and more of what is beside them
+/// than of what is above and below, since places change from top to bottom more than from left to right.
 fn fill(pixels: &Scenery, hidden: &[bool], [width, height]: [usize; 2]) -> Scenery {
     let mut sums = vec![[0.0_f32; 4]; pixels.len()];
     // Along a line of pixels both ways.
-    let mut along = |line: &mut dyn Iterator<Item = usize>| {
+    let mut along = |line: &mut dyn Iterator<Item = usize>, counts: f32| {
         let mut last: Option<(usize, [f32; 3])> = None;
         for (at, index) in line.enumerate() {
             if !hidden[index] {
                 last = Some((at, pixels[index]));
             } else if let Some((from, colour)) = last {
-                let weight = 1.0 / (at - from) as f32;
+                let weight = counts / (at - from) as f32;
                 for (sum, value) in sums[index]
                     .iter_mut()
                     .zip([colour[0], colour[1], colour[2], 1.0])
@@ -259,12 +257,12 @@ fn fill(pixels: &Scenery, hidden: &[bool], [width, height]: [usize; 2]) -> Scene
         }
     };
     for row in 0..height {
-        along(&mut (0..width).map(|x| row * width + x));
-        along(&mut (0..width).rev().map(|x| row * width + x));
+        along(&mut (0..width).map(|x| row * width + x), BESIDE);
+        along(&mut (0..width).rev().map(|x| row * width + x), BESIDE);
     }
     for column in 0..width {
-        along(&mut (0..height).map(|y| y * width + column));
-        along(&mut (0..height).rev().map(|y| y * width + column));
+        along(&mut (0..height).map(|y| y * width + column), 1.0);
+        along(&mut (0..height).rev().map(|y| y * width + column), 1.0);
     }
     let filled = pixels
         .iter()
