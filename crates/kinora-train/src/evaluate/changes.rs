@@ -86,24 +86,18 @@ pub(super) fn region<'a>(
         strength: 1.0,
         ..whole(files, frames.len(), fps)
     };
-    Ok(Laid {
-        layout: Box::new(Revision::open(options.model, change, wide(), device)?),
-        frames: frames.len(),
-        unseen: 0,
-        seams: BTreeMap::new(),
-        beside: Beside::default(),
-        shown: Shown::Region {
-            given: frames,
-            made,
-            over: Box::new(over),
-        },
-        asked: Asked {
-            seed: clip_seed(options, index),
-            prompt,
-            wanted: facts(&wanted.labels(), options.pack),
-            told: vec![Fact::Subject, Fact::Background],
-        },
-    })
+    let asked = Asked {
+        seed: clip_seed(options, index),
+        prompt,
+        wanted: facts(&wanted.labels(), options.pack),
+        told: vec![Fact::Subject, Fact::Background],
+    };
+    let shown = Shown::Region {
+        given: frames,
+        made,
+        over: Box::new(over),
+    };
+    laid(options, change, (shown, asked), device)
 }
 
 /// Another style, light or weather is asked for, in turn.
@@ -118,19 +112,34 @@ pub(super) fn remix<'a>(
     write_clip(options, &files.clip, &frames)?;
     let (prompt, wanted, changed) = otherwise(options, &spec, index);
     let change = whole(files, frames.len(), rate(options)?);
+    let asked = Asked {
+        seed: clip_seed(options, index),
+        prompt,
+        wanted: facts(&wanted.labels(), options.pack),
+        told: vec![Fact::Subject, Fact::Background, changed],
+    };
+    laid(
+        options,
+        change,
+        (Shown::Whole { given: frames }, asked),
+        device,
+    )
+}
+
+fn laid<'a>(
+    options: &EvaluateOptions<'a>,
+    change: Change,
+    (shown, asked): (Shown, Asked),
+    device: &Device,
+) -> Result<Laid<'a>, Error> {
     Ok(Laid {
-        layout: Box::new(Revision::open(options.model, change, wide(), device)?),
-        frames: frames.len(),
+        frames: change.frames,
         unseen: 0,
+        layout: Box::new(Revision::open(options.model, change, wide(), device)?),
         seams: BTreeMap::new(),
         beside: Beside::default(),
-        shown: Shown::Whole { given: frames },
-        asked: Asked {
-            seed: clip_seed(options, index),
-            prompt,
-            wanted: facts(&wanted.labels(), options.pack),
-            told: vec![Fact::Subject, Fact::Background, changed],
-        },
+        shown,
+        asked,
     })
 }
 
