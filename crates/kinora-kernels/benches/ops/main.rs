@@ -1,7 +1,7 @@
 //! How fast the operations are: `cargo bench -p kinora-kernels`.
 //!
-//! Prints a table and, with `--json FILE`, writes a line for each row. With `--peer` PyTorch does the same work in between, call by
-//! call, and the ratio of the medians is printed; `PYTHON` names the interpreter that has it. `KINORA_CPU` lowers the level, of the
+//! Prints a table and, with `--json FILE`, writes a line for each row. With `--peer` PyTorch does the same work in turns with ours, two
+//! calls a turn of which the second counts, and the ratio of the medians is printed; `PYTHON` names the interpreter that has it. `KINORA_CPU` lowers the level, of the
 //! peer too. `--only TEXT` runs the operations whose name holds it.
 //!
 //! With `--accuracy` nothing is timed: errors of bf16 against f64 are printed, ours and PyTorch's.
@@ -34,8 +34,8 @@ const FEWEST_CALLS: usize = 5;
 /// Each peak is measured for so long.
 const PEAK_TIME: Duration = Duration::from_millis(300);
 
-/// Between two calls: threads that spin for more work would take it from the other side.
-const REST: Duration = Duration::from_millis(4);
+/// Between two turns: threads that spin for more work, for up to 5 ms on some processors, would take it from the other side.
+const REST: Duration = Duration::from_millis(20);
 
 fn main() {
     if let Err(message) = run(&Options::parse()) {
@@ -158,13 +158,16 @@ fn measure(
     let (mut mine, mut others) = (Vec::new(), Vec::new());
     let start = Instant::now();
     while mine.len() < FEWEST_CALLS || (mine.len() < MOST_CALLS && start.elapsed() < BUDGET) {
+        // The first call of each turn brings back what the other side drove out of the caches.
         std::thread::sleep(REST);
+        ours.call();
         let call = Instant::now();
         ours.call();
         mine.push(call.elapsed().as_secs_f64() * 1e3);
         black_box(ours.sample(SAMPLES));
         if let Some(peer) = &mut peer {
             std::thread::sleep(REST);
+            peer.call()?;
             others.push(peer.call()?);
         }
     }

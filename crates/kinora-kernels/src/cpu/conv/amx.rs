@@ -8,13 +8,13 @@ use std::arch::x86_64::{
     __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_maskz_loadu_ps, _mm512_store_si512,
 };
 
-use super::Conv3dShape;
+use super::walk::{Ending, Walk};
 use crate::cpu::gemm::Ahead;
+use crate::cpu::gemm::Engine;
 use crate::cpu::gemm::amx::{Finishing, Lanes, Sums, TileConfig, finish, multiply_rows};
 use crate::cpu::gemm::block::Out;
 use crate::cpu::gemm::engine::STRIP;
 use crate::cpu::gemm::pack::{Source, pack_lanes};
-use crate::cpu::gemm::{Activation, Engine};
 use crate::cpu::parallel::{Shared, for_each};
 use crate::cpu::scratch::Scratch;
 
@@ -32,62 +32,12 @@ const TILES: usize = 18;
 /// Words of a weight that stays in the second-level cache.
 const NEAR: usize = 1 << 18;
 
-/// A convolution with steps of 1, as the forward pass and the gradient of the input need it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Walk {
-    batch: usize,
-    /// Frames, rows and columns that go in, and that come out.
-    size_in: [usize; 3],
-    size_out: [usize; 3],
-    /// Zeros before the first of each.
-    before: [usize; 3],
-    kernel: [usize; 3],
-    channels_in: usize,
-    channels_out: usize,
-    /// Whether taps are in reverse order.
-    reverse: bool,
-}
-
 impl Walk {
-    /// The forward pass, where this way pays.
-    pub(super) fn forward(shape: &Conv3dShape) -> Option<Self> {
-        let walk = Self {
-            batch: shape.batch,
-            size_in: shape.size_in(),
-            size_out: shape.size_out(),
-            before: shape.padding_3d(),
-            kernel: shape.kernel,
-            channels_in: shape.channels_in,
-            channels_out: shape.channels_out,
-            reverse: false,
-        };
-        walk.pays(shape)
-    }
-
-    /// The gradient of the input, where this way pays.
-    pub(super) fn backward(shape: &Conv3dShape) -> Option<Self> {
-        let padding = shape.padding_3d();
-        if (0..3).any(|axis| padding[axis] >= shape.kernel[axis]) {
-            return None;
-        }
-        let walk = Self {
-            batch: shape.batch,
-            size_in: shape.size_out(),
-            size_out: shape.size_in(),
-            before: std::array::from_fn(|axis| shape.kernel[axis] - 1 - padding[axis]),
-            kernel: shape.kernel,
-            channels_in: shape.channels_out,
-            channels_out: shape.channels_in,
-            reverse: true,
-        };
-        walk.pays(shape)
-    }
-
-    /// Channels are padded to whole tile rows of 32, which must not be mostly padding.
-    fn pays(self, shape: &Conv3dShape) -> Option<Self> {
+    /// Whether this way pays: channels are padded to whole tile rows of 32, which must not be mostly padding.
+    pub(super) fn suits_tiles(&self) -> bool {
         let channels = self.channels_in;
         let full = channels.next_multiple_of(TILE) <= channels + channels / 3;
-        (shape.stride == [1; 3] && full && shape.kernel != [1; 3]).then_some(self)
+        self.stride == [1; 3] && full && self.kernel != [1; 3]
     }
 
     /// Channels of a pixel of the image.
@@ -104,43 +54,28 @@ impl Walk {
     fn steps(&self, frame: usize) -> std::ops::Range<usize> {
         let [kt, kh, kw] = self.kernel;
         let steps = kh * kw * (self.channels() / TILE);
-        let first = self.before[0].saturating_sub(frame).min(kt);
-        let end = (self.size_in[0] + self.before[0])
-            .saturating_sub(frame)
-            .clamp(first, kt);
+        let frames = self.frames(frame);
         if self.reverse {
-            (kt - end) * steps..(kt - first) * steps
+            (kt - frames.end) * steps..(kt - frames.start) * steps
         } else {
-            first * steps..end * steps
+            frames.start * steps..frames.end * steps
         }
     }
 
     /// Bytes from the first tap's pixel to each tap's, block of 32 channels by block.
     fn offsets(&self) -> Vec<usize> {
         let [_, rows, columns] = self.padded();
-        let [kt, kh, kw] = self.kernel;
+        let [_, kh, kw] = self.kernel;
         let blocks = self.channels() / TILE;
-        (0..kt * kh * kw * blocks)
+        (0..self.taps() * blocks)
             .map(|step| {
-                let (tap, block) = (step / blocks, step % blocks);
-                let tap = if self.reverse {
-                    kt * kh * kw - 1 - tap
-                } else {
-                    tap
-                };
+                let (tap, block) = (self.tap(step / blocks), step % blocks);
                 let (t, y, x) = (tap / (kh * kw), tap / kw % kh, tap % kw);
                 let pixel = (t * rows + y) * columns + x;
                 (pixel * self.channels() + block * TILE) * 2
             })
             .collect()
     }
-}
-
-/// What becomes of the sums.
-#[derive(Clone, Copy)]
-pub(super) struct Ending<'a> {
-    pub(super) bias: Option<&'a [f32]>,
-    pub(super) activation: Activation,
 }
 
 /// `out = activation(conv(x, weight) + bias)`. The lanes of `weight` are channels that come out; summed are
@@ -250,7 +185,7 @@ unsafe fn round_row(from: &[f32], channels: usize, to: &mut [u32]) {
 
 /// The weight as strips whose summed axis is padded for each tap as the image's pixels are.
 fn pack(walk: &Walk, weight: &dyn Source, steps: usize, to: *mut u32) -> Shared<u32> {
-    let taps = walk.kernel.iter().product::<usize>();
+    let taps = walk.taps();
     let blocks = walk.channels() / TILE;
     let stride = steps * STRIP * STRIP;
     let to = Shared::from_ptr(to);

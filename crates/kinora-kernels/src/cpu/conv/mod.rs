@@ -5,12 +5,20 @@
 mod amx;
 #[cfg(target_arch = "x86_64")]
 mod amx_weight;
+#[cfg(target_arch = "x86_64")]
+mod direct;
 mod patches;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod walk;
+#[cfg(target_arch = "x86_64")]
+mod window;
 
 use patches::{Across, Patches, TurnedWeight};
 
+#[cfg(target_arch = "x86_64")]
+use super::gemm::pack::Source;
 use super::gemm::{Activation, Engine, Epilogue, Operand, product};
 use super::level::{Level, Precision, level};
 use super::matrix::MatRef;
@@ -154,12 +162,12 @@ pub(crate) fn conv3d_forward_at(
         ..Epilogue::default()
     };
     #[cfg(target_arch = "x86_64")]
-    if engine == Engine::AmxBf16
-        && let Some(walk) = amx::Walk::forward(&shape)
-    {
-        let ending = amx::Ending { bias, activation };
-        amx::convolve(walk, x, &weight, ending, out);
-        return;
+    if !shape.is_pointwise() {
+        let walk = walk::Walk::forward(&shape);
+        let ending = walk::Ending { bias, activation };
+        if walked(engine, walk, x, &weight, ending, out) {
+            return;
+        }
     }
     if shape.is_pointwise() {
         product(
@@ -184,6 +192,27 @@ pub(crate) fn conv3d_forward_at(
             epilogue,
         );
     }
+}
+
+/// Convolves without gathering patches, where the engine has a way to.
+#[cfg(target_arch = "x86_64")]
+fn walked(
+    engine: Engine,
+    walk: walk::Walk,
+    x: &[f32],
+    weight: &dyn Source,
+    ending: walk::Ending<'_>,
+    out: &mut [f32],
+) -> bool {
+    if engine == Engine::AmxBf16 && walk.suits_tiles() {
+        amx::convolve(walk, x, weight, ending, out);
+        return true;
+    }
+    let suits = direct::suits(engine);
+    if suits {
+        direct::convolve(engine, walk, x, weight, ending, out);
+    }
+    suits
 }
 
 /// Gradient of the input: `d_x` is overwritten.
@@ -235,15 +264,14 @@ pub(crate) fn conv3d_backward_input_at(
     } else {
         let turned = TurnedWeight::new(weight, shape.channels_in, shape.channels_out);
         #[cfg(target_arch = "x86_64")]
-        if engine == Engine::AmxBf16
-            && let Some(walk) = amx::Walk::backward(&shape)
-        {
-            let ending = amx::Ending {
+        if let Some(walk) = walk::Walk::backward(&shape) {
+            let ending = walk::Ending {
                 bias: None,
                 activation: Activation::None,
             };
-            amx::convolve(walk, d_out, &turned, ending, d_x);
-            return;
+            if walked(engine, walk, d_out, &turned, ending, d_x) {
+                return;
+            }
         }
         let left = Patches::of_output(&shape, d_out);
         product(
