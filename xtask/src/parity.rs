@@ -211,6 +211,12 @@ impl Inputs {
         Ok(Self(tensors))
     }
 
+    /// The same names with what `change` makes of each.
+    pub(crate) fn map(self, change: impl Fn(Values) -> Values) -> Self {
+        let changed = |(name, values)| (name, change(values));
+        Self(self.0.into_iter().map(changed).collect())
+    }
+
     fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }

@@ -136,6 +136,7 @@ fn shape_of(x: &FloatTensor<Flex>, weight: &FloatTensor<Flex>, steps: ConvSteps)
     Conv3dShape {
         batch: x[0],
         frames_in: x[1],
+        frames_before: 0,
         height: x[2],
         width: x[3],
         channels_in: x[4],

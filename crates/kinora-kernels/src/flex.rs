@@ -21,10 +21,10 @@ pub(crate) fn floats(tensor: &FlexTensor) -> &[f32] {
         .expect("kernels take contiguous f32 tensors")
 }
 
-/// Room for values that a kernel writes, all of them, before they are read. Zeros would be written over: a tenth of a training step.
+/// Room for values that are all written before they are read: numbers, but it is not said which. Zeros would be written over: a tenth of a training step.
 ///
 /// In tests they are NaN, so that a value which is not written shows.
-pub(crate) fn overwritten(len: usize) -> Vec<f32> {
+pub fn overwritten(len: usize) -> Vec<f32> {
     if cfg!(test) {
         return vec![f32::NAN; len];
     }

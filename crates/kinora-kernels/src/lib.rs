@@ -10,6 +10,7 @@
 //! | [`linear_packed`], [`linear_stored`], [`linear_int8`] | the same; weights packed once, decoded as they are packed, or 8-bit products |
 //! | [`attention`] | scores, bias, softmax, weighted sum; no score matrix in memory |
 //! | [`conv3d`] | gather, product, bias, activation, channels last |
+//! | [`conv3d_kept`] | the same; weights packed once, frames where they lie |
 //! | [`norm_modulate`] | layer norm, scale, shift per group |
 //! | [`gate_residual`] | gate per group, residual |
 //! | [`rms_norm_rope`] | per-head RMS norm, rotary positions |
@@ -24,6 +25,7 @@ mod adamw;
 mod allocator;
 mod attention;
 mod conv3d;
+mod conv3d_kept;
 mod flex;
 mod linear;
 mod linear_kept;
@@ -39,7 +41,9 @@ pub use adamw::{AdamW, adamw, moving_average, squared_norm};
 pub use allocator::{Allocator, MEMORY_KEPT, keep_freed_memory};
 pub use attention::attention;
 pub use conv3d::{ConvSteps, conv3d, conv3d_strided};
+pub use conv3d_kept::conv3d_kept;
 pub use cpu::{Activation, Int8Matrix, Level, PackedOnce, Precision, StoredMatrix};
+pub use flex::overwritten;
 pub use linear::linear;
 pub use linear_kept::{linear_int8, linear_packed, linear_stored, takes_stored};
 pub use mapped::MappedFile;

@@ -87,7 +87,7 @@ fn measure(case: &'static str, args: &Args, python: &Python) -> Result<Row> {
     let mut errors = [0.0; 2];
     for (side, error) in [&mut ours, &mut peer].into_iter().zip(&mut errors) {
         side.call()?;
-        *error = report::relative_error(&side.output()?, &truth)?;
+        *error = report::relative_error(&ours::compared(case, side.output()?)?, &truth)?;
     }
     let mut times = [Vec::new(), Vec::new()];
     for _ in 0..args.calls {

@@ -380,6 +380,7 @@ fn conv_shape(channels: usize, [frames, height, width]: [usize; 3]) -> Conv3dSha
     Conv3dShape {
         batch: 1,
         frames_in: frames + 2,
+        frames_before: 0,
         height,
         width,
         channels_in: channels,

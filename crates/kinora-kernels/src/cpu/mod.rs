@@ -87,7 +87,10 @@ pub use attention::{
     AttentionShape, attention_backward, attention_backward_at, attention_forward,
     attention_forward_at,
 };
-pub use conv::{Conv3dShape, conv3d_backward_input, conv3d_backward_weight, conv3d_forward};
+pub use conv::{
+    ClipSize, Conv3dShape, PackedConv, conv3d_backward_input, conv3d_backward_weight,
+    conv3d_forward,
+};
 pub use gemm::{
     Activation, Epilogue, PackedMatrix, PackedOnce, StoredMatrix, gemm, gemm_at, gemm_packed,
     gemm_stored, limit_packed,

@@ -187,7 +187,7 @@ impl WanModel {
         let mut autoencoder = lock(&self.autoencoder);
         if autoencoder.is_none() {
             let vae = &self.folder.files().vae;
-            *autoencoder = Some(Autoencoder::load(vae, &self.device, Precision::F32)?);
+            *autoencoder = Some(Autoencoder::load(vae, &self.device, self.precision)?);
         }
         match &*autoencoder {
             Some(autoencoder) => work(autoencoder),

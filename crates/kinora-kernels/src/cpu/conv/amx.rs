@@ -8,13 +8,14 @@ use std::arch::x86_64::{
     __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_maskz_loadu_ps, _mm512_store_si512,
 };
 
+use super::clip::Clip;
 use super::walk::{Ending, Walk};
 use crate::cpu::gemm::Ahead;
-use crate::cpu::gemm::Engine;
 use crate::cpu::gemm::amx::{Finishing, Lanes, Sums, TileConfig, finish, multiply_rows};
 use crate::cpu::gemm::block::Out;
 use crate::cpu::gemm::engine::STRIP;
 use crate::cpu::gemm::pack::{Source, pack_lanes};
+use crate::cpu::gemm::{Engine, SharedWords};
 use crate::cpu::parallel::{Shared, for_each};
 use crate::cpu::scratch::Scratch;
 
@@ -78,12 +79,17 @@ impl Walk {
     }
 }
 
-/// `out = activation(conv(x, weight) + bias)`. The lanes of `weight` are channels that come out; summed are
-/// `[taps, channels_in]`, in the order of the forward pass.
+/// Words that [`pack`] may write.
+pub(super) fn packed_len(walk: &Walk) -> usize {
+    let steps = walk.taps() * walk.channels() / TILE;
+    walk.channels_out.div_ceil(STRIP) * steps * STRIP * STRIP
+}
+
+/// `out = activation(conv(x, weight) + bias)` with a weight that [`pack`] has packed.
 pub(super) fn convolve(
     walk: Walk,
-    x: &[f32],
-    weight: &dyn Source,
+    x: &Clip<'_>,
+    weight: *const u32,
     ending: Ending<'_>,
     out: &mut [f32],
 ) {
@@ -94,9 +100,7 @@ pub(super) fn convolve(
     }
     let image = round(&walk, x);
     let offsets = walk.offsets();
-    let mut strips =
-        Scratch::take(walk.channels_out.div_ceil(STRIP) * offsets.len() * STRIP * STRIP);
-    let weight = pack(&walk, weight, offsets.len(), strips.as_mut_ptr());
+    let weight = SharedWords(weight);
     // Behind the last pixel of a frame nothing is wanted.
     let tiles = ((rows - 1) * across + columns).div_ceil(TILE);
     let far = offsets.len() * STRIP * walk.channels_out > NEAR;
@@ -124,7 +128,7 @@ pub(super) fn convolve(
 }
 
 /// The clip in bf16, `[batch, frames, rows, columns, channels]` with zeros around, and room for a tile behind.
-fn round(walk: &Walk, x: &[f32]) -> Scratch {
+fn round(walk: &Walk, x: &Clip<'_>) -> Scratch {
     let [frames, rows, columns] = walk.padded();
     let channels = walk.channels();
     let row_words = columns * channels / 2;
@@ -147,8 +151,8 @@ fn round(walk: &Walk, x: &[f32]) -> Scratch {
         }
         let pixel = channels / 2;
         let margin = walk.before[2] * pixel;
-        let start = ((b * frames_in + t) * rows_in + y) * columns_in * walk.channels_in;
-        let source = &x[start..][..columns_in * walk.channels_in];
+        let line_in = columns_in * walk.channels_in;
+        let source = &x.frame(b * frames_in + t)[y * line_in..][..line_in];
         let (inside, behind) = line[margin..].split_at_mut(columns_in * pixel);
         // SAFETY: the machine has tiles, so it has AVX-512 with BF16; pixels are whole cache lines.
         unsafe { round_row(source, walk.channels_in, inside) };
@@ -183,11 +187,12 @@ unsafe fn round_row(from: &[f32], channels: usize, to: &mut [u32]) {
     }
 }
 
-/// The weight as strips whose summed axis is padded for each tap as the image's pixels are.
-fn pack(walk: &Walk, weight: &dyn Source, steps: usize, to: *mut u32) -> Shared<u32> {
+/// The weight as strips whose summed axis is padded for each tap as the image's pixels are. Its lanes are channels that come out; summed
+/// are `[taps, channels_in]`, in the order of the forward pass. `to` has room for [`packed_len`] words.
+pub(super) fn pack(walk: &Walk, weight: &dyn Source, to: *mut u32) {
     let taps = walk.taps();
     let blocks = walk.channels() / TILE;
-    let stride = steps * STRIP * STRIP;
+    let stride = taps * blocks * STRIP * STRIP;
     let to = Shared::from_ptr(to);
     let elements = taps * walk.channels_in * walk.channels_out;
     for_each(taps, elements, |tap| {
@@ -199,7 +204,6 @@ fn pack(walk: &Walk, weight: &dyn Source, steps: usize, to: *mut u32) -> Shared<
             pack_lanes(ENGINE, weight, 0, lanes, first, len, target, stride);
         }
     });
-    to
 }
 
 /// Some tiles of pixels of one frame, with all channels.
@@ -207,7 +211,7 @@ struct Part<'a> {
     walk: Walk,
     offsets: &'a [usize],
     image: *const u32,
-    weight: *mut u32,
+    weight: *const u32,
     ending: Ending<'a>,
     out: *mut f32,
     /// Whether the weight comes from beyond the second-level cache.

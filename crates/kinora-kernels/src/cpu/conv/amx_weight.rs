@@ -44,7 +44,10 @@ struct Images<'a> {
 /// Whether this way pays: channels are padded to blocks, which must not be mostly padding.
 pub(super) fn pays(shape: &Conv3dShape) -> bool {
     let full = |channels: usize| channels.next_multiple_of(TILE) <= channels + channels / 3;
-    shape.stride == [1; 3] && full(shape.channels_in) && full(shape.channels_out)
+    shape.stride == [1; 3]
+        && shape.frames_before == 0
+        && full(shape.channels_in)
+        && full(shape.channels_out)
 }
 
 /// `d_weight [taps, channels_in, channels_out]` is overwritten. The machine has tile registers.

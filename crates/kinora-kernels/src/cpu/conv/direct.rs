@@ -4,11 +4,12 @@
 //! *window* that stays in the second-level cache. There the taps of a row and their channels are neighbours, so a pixel is the sum over
 //! *runs*, one for each frame and row of the kernel, and eight pixels at a time are multiplied from where they lie.
 
+use super::clip::Clip;
 use super::walk::{Ending, Walk};
 use super::window::{Kernel, Pixels, Rows, fill_line};
 use crate::cpu::gemm::engine::STRIP;
 use crate::cpu::gemm::pack::{Source, pack_lanes};
-use crate::cpu::gemm::{Activation, Engine, finish_row, vector_level};
+use crate::cpu::gemm::{Activation, Engine, SharedWords, finish_row, vector_level};
 use crate::cpu::parallel::{Shared, for_each};
 use crate::cpu::scratch::Scratch;
 
@@ -43,8 +44,9 @@ struct Plan {
     parts: [usize; 2],
     /// Rows and columns of a window.
     window: [usize; 2],
-    /// Words of a pixel.
+    /// Words of a pixel, and of a strip of the weight.
     pixel: usize,
+    strip: usize,
 }
 
 impl Plan {
@@ -84,6 +86,7 @@ impl Plan {
             parts: cut(part),
             window: window(part),
             pixel,
+            strip: strip_words(engine, &walk),
         }
     }
 
@@ -96,25 +99,24 @@ impl Plan {
     const fn line(&self) -> usize {
         self.window[1] * self.pixel
     }
-
-    /// Words along the summed axis.
-    const fn depth(&self) -> usize {
-        self.walk.taps() * self.pixel
-    }
-
-    /// Words of a strip of the weight, with room for the padding of its last tap.
-    const fn strip(&self) -> usize {
-        (self.depth() + STRIP) * STRIP
-    }
 }
 
-/// `out = activation(conv(x, weight) + bias)`. The lanes of `weight` are channels that come out; summed are
-/// `[taps, channels_in]`, in the order of the forward pass. The engine [`suits`].
+/// Words that [`pack`] may write.
+pub(super) fn packed_len(engine: Engine, walk: &Walk) -> usize {
+    walk.channels_out.div_ceil(STRIP) * strip_words(engine, walk)
+}
+
+/// Words of a strip of the weight, with room for the padding of its last tap.
+fn strip_words(engine: Engine, walk: &Walk) -> usize {
+    (walk.taps() * engine.words(walk.channels_in) + STRIP) * STRIP
+}
+
+/// `out = activation(conv(x, weight) + bias)` with a weight that [`pack`] has packed. The engine [`suits`].
 pub(super) fn convolve(
     engine: Engine,
     walk: Walk,
-    x: &[f32],
-    weight: &dyn Source,
+    x: &Clip<'_>,
+    weight: *const u32,
     ending: Ending<'_>,
     out: &mut [f32],
 ) {
@@ -122,9 +124,7 @@ pub(super) fn convolve(
         return;
     }
     let plan = Plan::new(walk, engine);
-    let mut strips = Scratch::take(walk.channels_out.div_ceil(STRIP) * plan.strip());
-    pack(&plan, weight, strips.as_mut_ptr());
-    let strips = Shared::from_ptr(strips.as_mut_ptr());
+    let strips = SharedWords(weight);
     let cost = out.len().saturating_mul(walk.taps() * walk.channels_in) >> engine.cost_shift();
     let of_frame = plan.parts[0] * plan.parts[1];
     let out = Shared::new(out);
@@ -144,9 +144,10 @@ pub(super) fn convolve(
     });
 }
 
-/// The weight as strips of 16 channels that come out, taps one after another with no padding between.
-fn pack(plan: &Plan, weight: &dyn Source, to: *mut u32) {
-    let walk = &plan.walk;
+/// The weight as strips of 16 channels that come out, taps one after another with no padding between. Its lanes are channels that come
+/// out; summed are `[taps, channels_in]`, in the order of the forward pass. `to` has room for [`packed_len`] words.
+pub(super) fn pack(engine: Engine, walk: &Walk, weight: &dyn Source, to: *mut u32) {
+    let (pixel, strip) = (engine.words(walk.channels_in), strip_words(engine, walk));
     let strips = walk.channels_out.div_ceil(STRIP);
     let group = strips
         .div_ceil(2 * rayon::current_num_threads())
@@ -156,23 +157,14 @@ fn pack(plan: &Plan, weight: &dyn Source, to: *mut u32) {
     for_each(strips.div_ceil(group), elements, |task| {
         let lane = task * group * STRIP;
         let lanes = (group * STRIP).min(walk.channels_out - lane);
-        let to = to.get().wrapping_add(task * group * plan.strip());
+        let to = to.get().wrapping_add(task * group * strip);
         // In order: the padding of each is overwritten by the next.
         for tap in 0..walk.taps() {
-            let to = to.wrapping_add(tap * plan.pixel * STRIP);
+            let to = to.wrapping_add(tap * pixel * STRIP);
             let (first, len) = (walk.tap(tap) * walk.channels_in, walk.channels_in);
             // SAFETY: these strips are this task's, with room for the padding of the last tap.
             unsafe {
-                pack_lanes(
-                    plan.engine,
-                    weight,
-                    lane,
-                    lanes,
-                    first,
-                    len,
-                    to,
-                    plan.strip(),
-                );
+                pack_lanes(engine, weight, lane, lanes, first, len, to, strip);
             }
         }
     });
@@ -190,7 +182,7 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    fn make(&self, x: &[f32], out: *mut f32) {
+    fn make(&self, x: &Clip<'_>, out: *mut f32) {
         let plan = self.plan;
         let walk = &plan.walk;
         let [frames, rows, columns] = walk.size_out;
@@ -234,13 +226,13 @@ impl Part<'_> {
             let mut strip = 0;
             while strip < strips {
                 let count = group(strips - strip);
-                let at = strip * plan.strip() + (first_run + done) * plan.run() * STRIP;
+                let at = strip * plan.strip + (first_run + done) * plan.run() * STRIP;
                 let kernel = Kernel {
                     engine: plan.engine,
                     runs: now,
                     run: plan.run(),
                     weight: self.weight.wrapping_add(at),
-                    stride: plan.strip(),
+                    stride: plan.strip,
                     strips: count,
                     cols: (count * STRIP).min(channels - strip * STRIP),
                     accumulate: done > 0,
@@ -263,7 +255,7 @@ impl Part<'_> {
     }
 
     /// Copies what the part reads of the frames `taps` into the window.
-    fn fill(&self, x: &[f32], taps: std::ops::Range<usize>, window: *mut u32) {
+    fn fill(&self, x: &Clip<'_>, taps: std::ops::Range<usize>, window: *mut u32) {
         let plan = self.plan;
         let walk = &plan.walk;
         let [frames_in, rows_in, columns_in] = walk.size_in;
@@ -292,8 +284,8 @@ impl Part<'_> {
             behind.fill(0);
             let frame = batch * frames_in + frame + tap - walk.before[0];
             let column = left + start - walk.before[2];
-            let from = ((frame * rows_in + row) * columns_in + column) * walk.channels_in;
-            let from = &x[from..][..(end - start) * walk.channels_in];
+            let from = (row * columns_in + column) * walk.channels_in;
+            let from = &x.frame(frame)[from..][..(end - start) * walk.channels_in];
             fill_line(plan.engine, from, walk.channels_in, inside);
         }
     }

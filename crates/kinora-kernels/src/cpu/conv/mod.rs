@@ -5,31 +5,40 @@
 mod amx;
 #[cfg(target_arch = "x86_64")]
 mod amx_weight;
+mod clip;
 #[cfg(target_arch = "x86_64")]
 mod direct;
+mod packed;
 mod patches;
 #[cfg(test)]
 mod tests;
-#[cfg(target_arch = "x86_64")]
 mod walk;
+mod way;
 #[cfg(target_arch = "x86_64")]
 mod window;
 
-use patches::{Across, Patches, TurnedWeight};
+pub use packed::{ClipSize, PackedConv};
 
-#[cfg(target_arch = "x86_64")]
+use clip::Clip;
+use patches::{Across, Patches, TurnedWeight};
+use walk::{Ending, Walk};
+use way::Way;
+
 use super::gemm::pack::Source;
 use super::gemm::{Activation, Engine, Epilogue, Operand, product};
 use super::level::{Level, Precision, level};
 use super::matrix::MatRef;
+use super::scratch::Scratch;
 
-/// Sizes of a convolution. Frames are not padded: the caller supplies those before a causal one.
+/// Sizes of a convolution. No frames follow the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv3dShape {
     /// Clips.
     pub batch: usize,
     /// Frames that go in.
     pub frames_in: usize,
+    /// Frames of zeros before them.
+    pub frames_before: usize,
     /// Rows that go in.
     pub height: usize,
     /// Columns that go in.
@@ -47,15 +56,38 @@ pub struct Conv3dShape {
 }
 
 impl Conv3dShape {
+    /// A layer's part of it: taps, channels, steps and padding of rows and columns, for a clip that has one pixel come out.
+    #[must_use]
+    pub const fn layer(
+        kernel: [usize; 3],
+        channels: [usize; 2],
+        stride: [usize; 3],
+        padding: [usize; 2],
+    ) -> Self {
+        Self {
+            batch: 1,
+            frames_in: kernel[0],
+            frames_before: 0,
+            height: kernel[1],
+            width: kernel[2],
+            channels_in: channels[0],
+            channels_out: channels[1],
+            kernel,
+            stride,
+            padding,
+        }
+    }
+
     /// `[frames, height, width]` that come out.
     ///
     /// # Panics
     /// When a kernel or stride is 0 or the kernel is larger than what goes in.
     #[must_use]
     pub fn size_out(&self) -> [usize; 3] {
-        let padding = self.padding_3d();
+        let [before, rows, columns] = self.before();
+        let padding = [before, 2 * rows, 2 * columns];
         std::array::from_fn(|axis| {
-            let padded = self.size_in()[axis] + 2 * padding[axis];
+            let padded = self.size_in()[axis] + padding[axis];
             let (kernel, stride) = (self.kernel[axis], self.stride[axis]);
             assert!(
                 kernel > 0 && stride > 0 && padded >= kernel,
@@ -90,8 +122,9 @@ impl Conv3dShape {
         [self.frames_in, self.height, self.width]
     }
 
-    const fn padding_3d(&self) -> [usize; 3] {
-        [0, self.padding[0], self.padding[1]]
+    /// Zeros before the first frame, row and column.
+    const fn before(&self) -> [usize; 3] {
+        [self.frames_before, self.padding[0], self.padding[1]]
     }
 
     const fn taps(&self) -> usize {
@@ -156,63 +189,41 @@ pub(crate) fn conv3d_forward_at(
         shape.channels_out,
     );
     let weight = MatRef::new(weight, k, n).t();
-    let epilogue = Epilogue {
-        bias,
-        activation,
-        ..Epilogue::default()
-    };
-    #[cfg(target_arch = "x86_64")]
-    if !shape.is_pointwise() {
-        let walk = walk::Walk::forward(&shape);
-        let ending = walk::Ending { bias, activation };
-        if walked(engine, walk, x, &weight, ending, out) {
-            return;
-        }
-    }
     if shape.is_pointwise() {
-        product(
-            engine,
-            &MatRef::new(x, m, k),
-            m,
-            k,
-            n,
-            Operand::Source(&weight),
-            out,
-            epilogue,
-        );
-    } else {
-        product(
-            engine,
-            &Patches::of_input(&shape, x),
-            m,
-            k,
-            n,
-            Operand::Source(&weight),
-            out,
-            epilogue,
-        );
+        let epilogue = Epilogue {
+            bias,
+            activation,
+            ..Epilogue::default()
+        };
+        let (x, weight) = (MatRef::new(x, m, k), Operand::Source(&weight));
+        product(engine, &x, m, k, n, weight, out, epilogue);
+        return;
     }
+    let walk = Walk::forward(&shape);
+    let clip = Clip::whole(x, shape.batch * shape.frames_in);
+    walked(
+        engine,
+        walk,
+        clip,
+        &weight,
+        Ending { bias, activation },
+        out,
+    );
 }
 
-/// Convolves without gathering patches, where the engine has a way to.
-#[cfg(target_arch = "x86_64")]
+/// Packs the weight, and convolves.
 fn walked(
     engine: Engine,
-    walk: walk::Walk,
-    x: &[f32],
+    walk: Walk,
+    x: Clip<'_>,
     weight: &dyn Source,
-    ending: walk::Ending<'_>,
+    ending: Ending<'_>,
     out: &mut [f32],
-) -> bool {
-    if engine == Engine::AmxBf16 && walk.suits_tiles() {
-        amx::convolve(walk, x, weight, ending, out);
-        return true;
-    }
-    let suits = direct::suits(engine);
-    if suits {
-        direct::convolve(engine, walk, x, weight, ending, out);
-    }
-    suits
+) {
+    let way = Way::of(engine, &walk);
+    let mut packed = Scratch::take(way.packed_len(engine, &walk));
+    way.pack(engine, &walk, weight, packed.as_mut_ptr());
+    way.convolve(engine, walk, x, packed.as_ptr(), ending, out);
 }
 
 /// Gradient of the input: `d_x` is overwritten.
@@ -263,15 +274,12 @@ pub(crate) fn conv3d_backward_input_at(
         );
     } else {
         let turned = TurnedWeight::new(weight, shape.channels_in, shape.channels_out);
-        #[cfg(target_arch = "x86_64")]
-        if let Some(walk) = walk::Walk::backward(&shape) {
-            let ending = walk::Ending {
-                bias: None,
-                activation: Activation::None,
-            };
-            if walked(engine, walk, d_out, &turned, ending, d_x) {
-                return;
-            }
+        if let Some(walk) = Walk::backward(&shape)
+            && Way::of(engine, &walk) != Way::Patches
+        {
+            let clip = Clip::whole(d_out, shape.batch * shape.size_out()[0]);
+            walked(engine, walk, clip, &turned, Ending::default(), d_x);
+            return;
         }
         let left = Patches::of_output(&shape, d_out);
         product(
@@ -340,7 +348,8 @@ pub(crate) fn conv3d_backward_weight_at(
             Epilogue::default(),
         );
     } else {
-        let left = Across(Patches::of_input(&shape, x));
+        let clip = Clip::whole(x, shape.batch * shape.frames_in);
+        let left = Across(Patches::of_walk(&Walk::forward(&shape), clip));
         product(
             engine,
             &left,

@@ -1,6 +1,8 @@
 //! Views of a clip as the matrix of its patches, gathered tile by tile.
 
 use super::Conv3dShape;
+use super::clip::Clip;
+use super::walk::Walk;
 use crate::cpu::gemm::pack::{Direct, Source, Stage};
 
 /// One axis of a gather: which place of the source a tap reads for a lane.
@@ -42,7 +44,7 @@ impl Axis {
 
 /// Lanes are pixels `[batch, frames, rows, columns]`; the summed axis is `[taps, channels]`.
 pub(super) struct Patches<'a> {
-    data: &'a [f32],
+    clip: Clip<'a>,
     axes: [Axis; 3],
     channels: usize,
 }
@@ -55,51 +57,38 @@ struct Pixel {
 }
 
 impl<'a> Patches<'a> {
-    /// What each output pixel reads of the input.
-    pub(super) fn of_input(shape: &Conv3dShape, x: &'a [f32]) -> Self {
-        Self::new(
-            shape,
-            x,
-            shape.size_out(),
-            shape.size_in(),
-            shape.channels_in,
-            false,
-        )
+    /// What each output pixel reads of the input of a forward pass.
+    pub(super) fn of_walk(walk: &Walk, x: Clip<'a>) -> Self {
+        let axes = std::array::from_fn(|axis| Axis {
+            lanes: walk.size_out[axis],
+            places: walk.size_in[axis],
+            kernel: walk.kernel[axis],
+            stride: walk.stride[axis],
+            padding: walk.before[axis],
+            reverse: false,
+        });
+        Self {
+            clip: x,
+            axes,
+            channels: walk.channels_in,
+        }
     }
 
     /// What each input pixel receives from the output.
     pub(super) fn of_output(shape: &Conv3dShape, d_out: &'a [f32]) -> Self {
-        Self::new(
-            shape,
-            d_out,
-            shape.size_in(),
-            shape.size_out(),
-            shape.channels_out,
-            true,
-        )
-    }
-
-    fn new(
-        shape: &Conv3dShape,
-        data: &'a [f32],
-        lanes: [usize; 3],
-        places: [usize; 3],
-        channels: usize,
-        reverse: bool,
-    ) -> Self {
-        let padding = shape.padding_3d();
+        let (lanes, places, padding) = (shape.size_in(), shape.size_out(), shape.before());
         let axes = std::array::from_fn(|axis| Axis {
             lanes: lanes[axis],
             places: places[axis],
             kernel: shape.kernel[axis],
             stride: shape.stride[axis],
             padding: padding[axis],
-            reverse,
+            reverse: true,
         });
         Self {
-            data,
+            clip: Clip::whole(d_out, shape.batch * places[0]),
             axes,
-            channels,
+            channels: shape.channels_out,
         }
     }
 
@@ -130,17 +119,15 @@ impl<'a> Patches<'a> {
         [tap / (rows * columns), tap / columns % rows, tap % columns]
     }
 
-    /// Where the channels start that a pixel reads through a tap, if it is not padding.
+    /// The frame from where the channels start that a pixel reads through a tap, if it is not padding.
     #[inline]
-    fn start(&self, pixel: Pixel, taps: [usize; 3]) -> Option<usize> {
+    fn start(&self, pixel: Pixel, taps: [usize; 3]) -> Option<&'a [f32]> {
         let [t, y, x] = &self.axes;
         let t_place = t.place(pixel.at[0], taps[0])?;
         let y_place = y.place(pixel.at[1], taps[1])?;
         let x_place = x.place(pixel.at[2], taps[2])?;
-        Some(
-            (((pixel.batch * t.places + t_place) * y.places + y_place) * x.places + x_place)
-                * self.channels,
-        )
+        let frame = self.clip.frame(pixel.batch * t.places + t_place);
+        Some(&frame[(y_place * x.places + x_place) * self.channels..])
     }
 
     /// The elements `k..k + len` of a pixel's patch in runs: `(offset from k, length, values unless padding)`.
@@ -158,7 +145,7 @@ impl<'a> Patches<'a> {
             let run = (self.channels - channel).min(len - done);
             let values = self
                 .start(pixel, self.taps(tap))
-                .map(|start| &self.data[start + channel..][..run]);
+                .map(|from| &from[channel..][..run]);
             each(done, run, values);
             done += run;
         }
@@ -182,7 +169,7 @@ impl Source for Patches<'_> {
         let start = self.start(pixel, taps)?;
         // The last pixel is inside too, so all between are.
         self.axes[2].place(pixel.at[2] + lanes - 1, taps[2])?;
-        let ptr = self.data[start + channel..].as_ptr();
+        let ptr = start[channel..].as_ptr();
         Some(Direct {
             ptr,
             lane_stride: step * self.channels,

@@ -13,6 +13,7 @@ fn shape(
     Conv3dShape {
         batch,
         frames_in,
+        frames_before: 0,
         height,
         width,
         channels_in: channels[0],
@@ -133,6 +134,72 @@ fn forward_and_backward_match_the_definition_on_every_level() {
                     &d_w,
                     along,
                 );
+            }
+        }
+    }
+}
+
+/// Frames of zeros that are told of give what frames of zeros give, and so do parts of a clip and weights packed before.
+#[test]
+fn parts_and_frames_before_are_those_of_a_whole_clip() {
+    let cases = [
+        (shape([2, 5, 6, 7], [32, 34], [3, 3, 3], [1; 3], [1, 1]), 2),
+        (shape([1, 4, 5, 18], [5, 3], [3, 1, 3], [1; 3], [0, 1]), 1),
+        (
+            shape([2, 4, 9, 8], [20, 33], [2, 3, 3], [2, 2, 1], [1, 1]),
+            1,
+        ),
+        (shape([1, 3, 4, 4], [6, 40], [3, 1, 1], [1; 3], [0, 0]), 2),
+    ];
+    for (whole, before) in cases {
+        let frame = whole.height * whole.width * whole.channels_in;
+        let mut x = noise(whole.input_len(), 1);
+        for clip in x.chunks_mut(whole.frames_in * frame) {
+            clip[..before * frame].fill(0.0);
+        }
+        let short = Conv3dShape {
+            frames_in: whole.frames_in - before,
+            frames_before: before,
+            ..whole
+        };
+        let (w, bias) = (noise(whole.weight_len(), 2), noise(whole.channels_out, 3));
+        // The clip without the zeros, as a part of one frame and one of the others.
+        let clips = || x.chunks(whole.frames_in * frame);
+        let of = |frames: std::ops::Range<usize>| -> Vec<f32> {
+            clips()
+                .flat_map(|clip| &clip[frames.start * frame..frames.end * frame])
+                .copied()
+                .collect()
+        };
+        let (there, first, others) = (
+            of(before..whole.frames_in),
+            of(before..before + 1),
+            of(before + 1..whole.frames_in),
+        );
+        for level in testable_levels("conv3d parts") {
+            for precision in [Precision::F32, Precision::Bf16] {
+                let run = |shape, x: &[f32]| {
+                    let mut out = vec![9.0; whole.output_len()];
+                    let (bias, none) = (Some(&bias[..]), Activation::None);
+                    conv3d_forward_at(level, shape, x, &w, bias, none, &mut out, precision);
+                    out
+                };
+                let want: Vec<f64> = run(whole, &x).into_iter().map(f64::from).collect();
+                let name = format!("{whole:?} {level:?} {precision:?}");
+                close(&name, &run(short, &there), &want, 2e-5);
+
+                let packed = PackedConv::pack_at(level, whole, &w, precision);
+                let size = ClipSize {
+                    batch: short.batch,
+                    frames: short.frames_in,
+                    before,
+                    height: short.height,
+                    width: short.width,
+                };
+                let mut out = vec![9.0; whole.output_len()];
+                let parts = [&first[..], &others];
+                packed.convolve(size, &parts, Some(&bias), Activation::None, &mut out);
+                assert_eq!(out, run(short, &there), "{name}");
             }
         }
     }

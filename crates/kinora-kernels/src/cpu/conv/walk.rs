@@ -21,7 +21,7 @@ pub(super) struct Walk {
 }
 
 /// What becomes of the sums.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Ending<'a> {
     pub(super) bias: Option<&'a [f32]>,
     pub(super) activation: Activation,
@@ -34,7 +34,7 @@ impl Walk {
             batch: shape.batch,
             size_in: shape.size_in(),
             size_out: shape.size_out(),
-            before: shape.padding_3d(),
+            before: shape.before(),
             kernel: shape.kernel,
             stride: shape.stride,
             channels_in: shape.channels_in,
@@ -45,7 +45,7 @@ impl Walk {
 
     /// The gradient of the input, where that is a convolution too: with steps of 1, and no more zeros around than taps reach.
     pub(super) fn backward(shape: &Conv3dShape) -> Option<Self> {
-        let padding = shape.padding_3d();
+        let padding = shape.before();
         let reaches = (0..3).all(|axis| padding[axis] < shape.kernel[axis]);
         (shape.stride == [1; 3] && reaches).then(|| Self {
             batch: shape.batch,
@@ -60,11 +60,22 @@ impl Walk {
         })
     }
 
+    /// Pixels that come out.
+    pub(super) fn pixels_out(&self) -> usize {
+        self.batch * self.size_out.iter().product::<usize>()
+    }
+
+    /// Products that each is the sum of, for each channel.
+    pub(super) const fn summed(&self) -> usize {
+        self.taps() * self.channels_in
+    }
+
     pub(super) const fn taps(&self) -> usize {
         self.kernel[0] * self.kernel[1] * self.kernel[2]
     }
 
     /// The tap of the weight that meets the `tap`-th pixel that is read.
+    #[cfg(target_arch = "x86_64")]
     pub(super) const fn tap(&self, tap: usize) -> usize {
         if self.reverse {
             self.taps() - 1 - tap
@@ -74,6 +85,7 @@ impl Walk {
     }
 
     /// Of the frames that are read for `frame`, those that there are: `0..kernel[0]` where none is before the first or after the last.
+    #[cfg(target_arch = "x86_64")]
     pub(super) fn frames(&self, frame: usize) -> std::ops::Range<usize> {
         let start = frame * self.stride[0];
         let first = self.before[0].saturating_sub(start).min(self.kernel[0]);

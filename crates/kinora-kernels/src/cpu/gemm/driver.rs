@@ -306,7 +306,7 @@ fn part_cols(rows: usize, cols: usize) -> usize {
 
 /// Packed words that tasks only read.
 #[derive(Clone, Copy)]
-pub(super) struct SharedWords(pub(super) *const u32);
+pub(crate) struct SharedWords(pub(crate) *const u32);
 
 // SAFETY: the words are not written while tasks read them.
 unsafe impl Send for SharedWords {}
@@ -314,7 +314,7 @@ unsafe impl Send for SharedWords {}
 unsafe impl Sync for SharedWords {}
 
 impl SharedWords {
-    pub(super) const fn get(self) -> *const u32 {
+    pub(crate) const fn get(self) -> *const u32 {
         self.0
     }
 }

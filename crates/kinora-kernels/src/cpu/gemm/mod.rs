@@ -36,7 +36,7 @@ pub use packed::{PackedMatrix, PackedOnce, gemm_packed, limit_packed};
 pub use stored::{StoredMatrix, gemm_stored};
 
 pub(crate) use ahead::Ahead;
-pub(crate) use driver::{Operand, product};
+pub(crate) use driver::{Operand, SharedWords, product};
 pub(crate) use engine::Engine;
 pub(crate) use epilogue::{finish_row, vector_level};
 

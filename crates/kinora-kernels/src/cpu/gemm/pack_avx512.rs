@@ -3,9 +3,9 @@
 
 use std::arch::x86_64::{
     __m512bh, __m512i, _MM_HINT_T1, _mm_prefetch, _mm512_castps_si512, _mm512_cvtne2ps_pbh,
-    _mm512_load_si512, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16, _mm512_setzero_si512,
-    _mm512_shuffle_i32x4, _mm512_store_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
-    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    _mm512_load_si512, _mm512_maskz_loadu_epi16, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16,
+    _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_store_si512, _mm512_unpackhi_epi32,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 use super::engine::STRIP;
@@ -163,6 +163,32 @@ unsafe fn word_bf16(from: Direct, i: usize, lanes: usize, len: usize) -> __m512i
         let b = _mm512_maskz_loadu_ps(second, row.wrapping_add(from.k_stride));
         let apart = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(b, a));
         paired(apart)
+    }
+}
+
+/// A strip of lanes that are in bf16 already, `len` elements of each.
+///
+/// # Safety
+/// There are at most 16 lanes, and `dst` has room for whole tiles, 64-byte aligned.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) unsafe fn strip_of_bf16(lanes: &[&[u16]], len: usize, dst: *mut u32) {
+    for start in (0..len).step_by(2 * STRIP) {
+        let present = (len - start).min(2 * STRIP);
+        let mask = u32::MAX >> (2 * STRIP - present);
+        let mut tile = [_mm512_setzero_si512(); STRIP];
+        for (words, lane) in tile.iter_mut().zip(lanes) {
+            let lane = &lane[start..start + present];
+            ahead(lane.as_ptr().cast(), AHEAD);
+            // SAFETY: the mask covers what there is.
+            *words = unsafe { _mm512_maskz_loadu_epi16(mask, lane.as_ptr().cast()) };
+        }
+        transpose(&mut tile);
+        for (word, lanes) in tile.into_iter().enumerate() {
+            // SAFETY: tiles are 16 cache lines.
+            unsafe {
+                _mm512_store_si512(dst.add(start / 2 * STRIP + word * STRIP).cast(), lanes);
+            }
+        }
     }
 }
 

@@ -4,6 +4,8 @@ use super::driver::{Columns, Operand, product_of_columns};
 use super::engine::{Engine, STRIP};
 use super::epilogue::Epilogue;
 use super::pack::{lanes_len, pack_lanes};
+#[cfg(target_arch = "x86_64")]
+use super::pack_avx512::strip_of_bf16;
 use crate::cpu::level::{Level, Precision, level};
 use crate::cpu::matrix::MatRef;
 use crate::cpu::parallel::{Shared, for_each};
@@ -25,6 +27,11 @@ pub trait StoredMatrix: std::fmt::Debug + Send + Sync {
     /// Decodes the numbers of a row from column `start` on. `start` is a multiple of 1024, and so is `out.len()`,
     /// unless the row ends before.
     fn decode(&self, row: usize, start: usize, out: &mut [f32]);
+
+    /// The bits of a row from column `start` on, where it is kept in bf16: it is then packed as it is.
+    fn bf16(&self, _row: usize, _start: usize, _len: usize) -> Option<&[u16]> {
+        None
+    }
 }
 
 /// `c = act(a·bᵀ + bias)`.
@@ -90,18 +97,43 @@ pub(super) fn pack(engine: Engine, b: &dyn StoredMatrix, first: usize, rows: usi
         let (strip, piece) = (task / pieces, task % pieces);
         let (lane0, k0) = (strip * STRIP, piece * PIECE);
         let (lanes, len) = (STRIP.min(rows - lane0), PIECE.min(k - k0));
+        let target = dst
+            .get()
+            .wrapping_add(strip * words * STRIP + k0 / engine.per_word() * STRIP);
+        #[cfg(target_arch = "x86_64")]
+        if engine.is_bf16()
+            && let Some(bits) = bits(b, first + lane0, lanes, k0, len)
+        {
+            // SAFETY: engines of bf16 have vectors of 512 bits here; each task writes its own words, all inside `lanes_len`.
+            unsafe { strip_of_bf16(&bits[..lanes], len, target) };
+            return;
+        }
         let mut decoded = Scratch::take(STRIP * PIECE);
         let decoded = decoded.floats(lanes * len);
         for (lane, out) in decoded.chunks_mut(len).enumerate() {
             b.decode(first + lane0 + lane, k0, out);
         }
         let source = MatRef::new(decoded, lanes, len);
-        let target = dst
-            .get()
-            .wrapping_add(strip * words * STRIP + k0 / engine.per_word() * STRIP);
         // SAFETY: each task writes its own words of its own strip, all inside `lanes_len`.
         unsafe { pack_lanes(engine, &source, 0, lanes, 0, len, target, words * STRIP) };
     });
+}
+
+/// The same columns of some rows, if all are kept in bf16.
+#[cfg(target_arch = "x86_64")]
+fn bits(
+    b: &dyn StoredMatrix,
+    first: usize,
+    rows: usize,
+    start: usize,
+    len: usize,
+) -> Option<[&[u16]; STRIP]> {
+    let mut all = [&[][..]; STRIP];
+    for (row, bits) in all[..rows].iter_mut().enumerate() {
+        *bits = b.bf16(first + row, start, len)?;
+        assert_eq!(bits.len(), len, "columns of row {}", first + row);
+    }
+    Some(all)
 }
 
 #[cfg(test)]
@@ -115,6 +147,8 @@ mod tests {
     struct Plain {
         values: Vec<f32>,
         columns: usize,
+        /// The upper halves of all values, where nothing is below.
+        halves: Option<Vec<u16>>,
     }
 
     impl StoredMatrix for Plain {
@@ -131,6 +165,11 @@ mod tests {
             let ends = start + out.len();
             assert!(ends.is_multiple_of(PIECE) || ends == self.columns);
             out.copy_from_slice(&self.values[row * self.columns + start..][..out.len()]);
+        }
+
+        fn bf16(&self, row: usize, start: usize, len: usize) -> Option<&[u16]> {
+            let halves = self.halves.as_ref()?;
+            Some(&halves[row * self.columns + start..][..len])
         }
     }
 
@@ -162,10 +201,27 @@ mod tests {
                     let stored = Plain {
                         values: b,
                         columns: k,
+                        halves: None,
                     };
                     let mut got = vec![0.0; m * n];
                     gemm_stored_at(level, a, &stored, &mut got, epilogue(), precision);
                     assert_eq!(got, want, "{level:?} {precision:?} {m}×{k}×{n}");
+
+                    let halves: Vec<u16> = stored
+                        .values
+                        .iter()
+                        .map(|value| (value.to_bits() >> 16) as u16)
+                        .collect();
+                    let whole = |half: &u16| f32::from_bits(u32::from(*half) << 16);
+                    let mut cut = Plain {
+                        values: halves.iter().map(whole).collect(),
+                        columns: k,
+                        halves: None,
+                    };
+                    gemm_stored_at(level, a, &cut, &mut want, epilogue(), precision);
+                    cut.halves = Some(halves);
+                    gemm_stored_at(level, a, &cut, &mut got, epilogue(), precision);
+                    assert_eq!(got, want, "{level:?} {precision:?} {m}×{k}×{n} of bf16");
                 }
             }
         }

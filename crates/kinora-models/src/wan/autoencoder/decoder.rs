@@ -12,6 +12,9 @@ use crate::layers::RmsNorm;
 use crate::wan::config::AutoencoderConfig;
 use crate::wan::weights::Reader;
 
+/// Numbers of all frames above which they go on one by one: 16 MiB.
+const LARGE: usize = 4 << 20;
+
 /// Residual blocks at one size, and the step to the next.
 #[derive(Module, Debug)]
 struct Stage {
@@ -113,10 +116,29 @@ impl Decoder {
     /// `[batch, frames, height, width, z_dim]` → `[…, out_channels]`
     pub(super) fn forward(&self, x: Tensor<5>, pass: &mut Pass<'_>) -> Tensor<5> {
         let x = self.conv_in.forward(x, pass);
-        let mut x = self.middle.forward(x, pass);
-        for stage in &self.stages {
-            x = stage.forward(x, pass);
+        let x = self.middle.forward(x, pass);
+        self.from_stage(0, x, pass)
+    }
+
+    /// The stages from the `index`-th on. Where frames are large they go through one after another, for all that follows remembers the
+    /// frames before: then only one is in memory at each size.
+    fn from_stage(&self, index: usize, x: Tensor<5>, pass: &mut Pass<'_>) -> Tensor<5> {
+        let [_, frames, height, width, channels] = x.dims();
+        if frames > 1 && frames * height * width * channels > LARGE {
+            let mut made = Vec::with_capacity(frames);
+            let start = pass.place();
+            for frame in x.split(1, 1) {
+                pass.go_to(start);
+                made.push(self.from_stage(index, frame, pass));
+            }
+            return Tensor::cat(made, 1);
         }
-        self.conv_out.forward_normed(x, Some(&self.norm), pass)
+        match self.stages.get(index) {
+            Some(stage) => {
+                let x = stage.forward(x, pass);
+                self.from_stage(index + 1, x, pass)
+            }
+            None => self.conv_out.forward_normed(x, Some(&self.norm), pass),
+        }
     }
 }

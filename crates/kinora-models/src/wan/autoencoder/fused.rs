@@ -1,5 +1,5 @@
-//! What stands between the convolutions, in one pass over memory each: frames of the past, norm and SiLU in front of a
-//! convolution, and the step to twice the size behind one.
+//! What stands between the convolutions, in one pass over memory each: norm and SiLU in front of a convolution, and the step to twice the
+//! size behind one.
 //!
 //! On the processor these are made of the kernels' row operations, a few rows at a time while they are in the cache; on
 //! other devices of Burn's operations.
@@ -7,7 +7,7 @@
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{Tensor, TensorData, activation};
-use kinora_kernels::{Activation, cpu, takes_stored};
+use kinora_kernels::{Activation, cpu, overwritten, takes_stored};
 use rayon::prelude::*;
 
 use crate::layers::RmsNorm;
@@ -15,47 +15,14 @@ use crate::layers::RmsNorm;
 /// Numbers that a thread takes at a time: rows in and out lie in the second-level cache.
 const RUN: usize = 1 << 14;
 
-/// `silu(norm(x))`, or `x` where there is no norm, after the frames `earlier`, to which the same was done before. Also gives
-/// the last frames of the result, as many as there were `earlier`.
-///
-/// # Shapes
-///
-/// - `earlier`: `[batch, before, height, width, channels]`
-/// - `x`: `[batch, frames, height, width, channels]`
-/// - output: `[batch, before + frames, …]`, `[batch, before, …]`
-pub(super) fn after(
-    earlier: Tensor<5>,
-    x: Tensor<5>,
-    norm: Option<&RmsNorm>,
-) -> (Tensor<5>, Tensor<5>) {
-    let device = x.device();
-    if takes_stored(&device) {
-        let (weight, epsilon) = match norm {
-            Some(norm) => (norm.weight(), norm.epsilon()),
-            None => (Tensor::empty([0], &device), 0.0),
-        };
-        let (joined, last) = Dispatch::normed_after(
-            earlier.into_dispatch(),
-            x.into_dispatch(),
-            weight.into_dispatch(),
-            epsilon,
-        );
-        return (Tensor::from_dispatch(joined), Tensor::from_dispatch(last));
+/// `silu(norm(x))`
+pub(super) fn silu_normed(x: Tensor<5>, norm: &RmsNorm) -> Tensor<5> {
+    if takes_stored(&x.device()) {
+        let weight = norm.weight().into_dispatch();
+        let normed = Dispatch::silu_normed(x.into_dispatch(), weight, norm.epsilon());
+        return Tensor::from_dispatch(normed);
     }
-    let [_, before, ..] = earlier.dims();
-    let joined = Tensor::cat(vec![earlier, normed(x, norm)], 1);
-    let [_, frames, ..] = joined.dims();
-    // Joined from single frames: a mere view would keep all of them in memory until the next piece.
-    let last = (frames - before..frames).map(|frame| joined.clone().narrow(1, frame, 1));
-    let last = Tensor::cat(last.collect(), 1);
-    (joined, last)
-}
-
-fn normed(x: Tensor<5>, norm: Option<&RmsNorm>) -> Tensor<5> {
-    match norm {
-        None => x,
-        Some(norm) => activation::silu(norm.forward(x)),
-    }
+    activation::silu(norm.forward(x))
 }
 
 /// Pixels of twice the size, each computed by one of four convolutions of 2 × 2 taps, whose results come side by side with
@@ -84,50 +51,27 @@ pub(super) fn spread(x: Tensor<5>) -> Tensor<5> {
 /// What is fused on the processor.
 #[backend_extension(Flex)]
 trait FusedOps: Backend {
-    /// [`after`]; without a norm `weight` is empty.
-    fn normed_after(
-        earlier: FloatTensor<Self>,
+    /// [`silu_normed`].
+    fn silu_normed(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         epsilon: f32,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+    ) -> FloatTensor<Self>;
 
     /// [`spread`].
     fn spread(x: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 impl FusedOps for Flex {
-    fn normed_after(
-        earlier: FloatTensor<Self>,
+    fn silu_normed(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         epsilon: f32,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let [earlier, x, weight] = [earlier, x, weight].map(|tensor| tensor.to_contiguous());
-        let mut shape = x.shape();
-        let [batch, before, channels] = [shape[0], earlier.shape()[1], shape[4]];
-        let frame: usize = shape.num_elements() / (batch * shape[1]);
-        let (new, old) = (shape[1] * frame, before * frame);
-
-        let mut joined = vec![0.0_f32; batch * (old + new)];
-        for (clip, joined) in joined.chunks_mut(old + new).enumerate() {
-            let (front, rest) = joined.split_at_mut(old);
-            copy(&floats(&earlier)[clip * old..][..old], front);
-            let x = &floats(&x)[clip * new..][..new];
-            match floats(&weight) {
-                [] => copy(x, rest),
-                weight => silu_of_normed(x, weight, epsilon, rest),
-            }
-        }
-        let kept_shape = earlier.shape();
-        // The memory of the frames that are forgotten holds those that are remembered.
-        let mut kept: Vec<f32> = into_vec(earlier);
-        for (kept, joined) in kept.chunks_mut(old).zip(joined.chunks(old + new)) {
-            copy(&joined[new..], kept);
-        }
-        debug_assert!(channels > 0);
-        shape[1] += before;
-        (tensor(joined, shape), tensor(kept, kept_shape))
+    ) -> FloatTensor<Self> {
+        let [x, weight] = [x, weight].map(|tensor| tensor.to_contiguous());
+        let mut out = overwritten(x.shape().num_elements());
+        silu_of_normed(floats(&x), floats(&weight), epsilon, &mut out);
+        tensor(out, x.shape())
     }
 
     fn spread(x: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -136,7 +80,7 @@ impl FusedOps for Flex {
         let (rows, columns, channels) = (shape[2], shape[3], shape[4] / 4);
         let (height, width) = (rows - 1, columns - 1);
         let from = floats(&x);
-        let mut out = vec![0.0_f32; shape[0] * shape[1] * 4 * height * width * channels];
+        let mut out = overwritten(shape[0] * shape[1] * 4 * height * width * channels);
         let pixel = 4 * channels;
         out.par_chunks_mut(2 * width * channels)
             .enumerate()
@@ -178,19 +122,8 @@ fn silu_of_normed(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
         });
 }
 
-fn copy(from: &[f32], to: &mut [f32]) {
-    from.par_chunks(RUN)
-        .zip(to.par_chunks_mut(RUN))
-        .for_each(|(from, to)| to.copy_from_slice(from));
-}
-
 fn floats(tensor: &FloatTensor<Flex>) -> &[f32] {
     tensor.as_slice().expect("networks hold f32 tensors")
-}
-
-fn into_vec(tensor: FloatTensor<Flex>) -> Vec<f32> {
-    let data = tensor.into_data();
-    data.try_into_vec().expect("networks hold f32 tensors")
 }
 
 fn tensor(values: Vec<f32>, shape: impl Into<burn::tensor::Shape>) -> FloatTensor<Flex> {
@@ -213,20 +146,13 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_normed_and_joined_to_those_before() {
+    fn norm_and_silu_in_one_pass() {
         // More rows than one run holds, and a width that fills no vector.
-        for [batch, before, frames, side, channels] in
-            [[2, 2, 3, 5, 7], [1, 2, 1, 40, 33], [1, 1, 2, 3, 4]]
-        {
-            let earlier = random([batch, before, side, side, channels]);
+        for [batch, frames, side, channels] in [[2, 3, 5, 7], [1, 1, 40, 33], [1, 2, 3, 4]] {
             let x = random([batch, frames, side, side, channels]);
             let norm = RmsNorm::from_weight(random([channels]), 1e-26);
-            for norm in [Some(&norm), None] {
-                let (joined, last) = after(earlier.clone(), x.clone(), norm);
-                let plain = Tensor::cat(vec![earlier.clone(), normed(x.clone(), norm)], 1);
-                assert_close(last, plain.clone().narrow(1, frames, before));
-                assert_close(joined, plain);
-            }
+            let plain = activation::silu(norm.forward(x.clone()));
+            assert_close(silu_normed(x, &norm), plain);
         }
     }
 

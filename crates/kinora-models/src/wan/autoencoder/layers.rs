@@ -3,11 +3,12 @@
 //! Follows `WanCausalConv3d`, `WanResidualBlock`, `WanAttentionBlock` and `WanMidBlock` of diffusers'
 //! `autoencoder_kl_wan.py`.
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::Tensor;
-use kinora_kernels::{Activation, attention, conv3d};
+use kinora_kernels::{Activation, ConvSteps, attention};
 
 use super::fused;
+use super::kernel::Kernel;
 use super::stream::Pass;
 use crate::layers::{Linear, RmsNorm};
 use crate::wan::weights::Reader;
@@ -31,23 +32,25 @@ pub(super) fn read_norm(
 /// A convolution that sees its own frame and those before, at least one. Before a clip there is nothing: zeros.
 #[derive(Module, Debug)]
 pub(super) struct CausalConv {
-    /// `[frames, height, width, channels_in, channels_out]`
-    weight: Param<Tensor<5>>,
-    bias: Param<Tensor<1>>,
+    #[module(skip)]
+    kernel: Kernel,
 }
 
 impl CausalConv {
-    /// `kernel`: frames, rows and columns.
+    /// `kernel`: frames, rows and columns, of these an odd number.
     pub(super) fn read(
         reader: &mut Reader<'_>,
         name: &str,
         channels: [usize; 2],
         kernel: &[usize; 3],
     ) -> Self {
-        reader.within(name, |reader| Self {
-            weight: Param::from_tensor(reader.kernel("weight", channels, kernel)),
-            bias: Param::from_tensor(reader.tensor("bias", [channels[1]])),
-        })
+        let steps = ConvSteps {
+            stride: [1; 3],
+            padding: [kernel[1] / 2, kernel[2] / 2],
+        };
+        Self {
+            kernel: read_kernel(reader, name, channels, kernel, steps),
+        }
     }
 
     pub(super) fn forward(&self, x: Tensor<5>, pass: &mut Pass<'_>) -> Tensor<5> {
@@ -61,25 +64,54 @@ impl CausalConv {
         norm: Option<&RmsNorm>,
         pass: &mut Pass<'_>,
     ) -> Tensor<5> {
-        let mut weight = self.weight.val();
-        let [taps, ..] = weight.dims();
-        let [batch, frames, height, width, channels] = x.dims();
-        let before = taps - 1;
+        let x = match norm {
+            None => x,
+            Some(norm) => fused::silu_normed(x, norm),
+        };
+        let before = self.kernel.frames() - 1;
         let tail = pass.tail();
-        let earlier = tail.take();
-        // Of a single frame with nothing before it the other taps see zeros alone.
-        let is_alone = earlier.is_none() && frames == 1;
-        let earlier = earlier.unwrap_or_else(|| {
-            Tensor::zeros([batch, before, height, width, channels], &x.device())
-        });
-        let (mut x, last) = fused::after(earlier, x, norm);
-        *tail = Some(last);
-        if is_alone {
-            weight = weight.narrow(0, before, 1);
-            x = x.narrow(1, before, 1);
-        }
-        conv3d(x, weight, self.bias.val(), Activation::None, pass.precision)
+        let mut parts = std::mem::take(tail);
+        parts.push(x);
+        *tail = last_frames(&parts, before);
+        let there: usize = parts.iter().map(|part| part.dims()[1]).sum();
+        let new = parts.last().map_or(0, |part| part.dims()[1]);
+        self.kernel.convolve(parts, before - (there - new))
     }
+}
+
+/// The last `count` frames of a clip in parts, or all of them if there are fewer.
+fn last_frames(parts: &[Tensor<5>], count: usize) -> Vec<Tensor<5>> {
+    let mut missing = count;
+    let mut last = Vec::new();
+    for part in parts.iter().rev() {
+        let [_, frames, ..] = part.dims();
+        let kept = frames.min(missing);
+        missing -= kept;
+        if kept == frames {
+            last.push(part.clone());
+        } else if kept > 0 {
+            // Joined from single frames: a mere view would keep all of them in memory until the next piece.
+            let frames = (frames - kept..frames).map(|frame| part.clone().narrow(1, frame, 1));
+            last.push(Tensor::cat(frames.collect(), 1));
+        }
+    }
+    last.reverse();
+    last
+}
+
+/// `weight` and `bias` of a convolution; `kernel` as [`Reader::kernel`] takes it.
+pub(super) fn read_kernel(
+    reader: &mut Reader<'_>,
+    name: &str,
+    channels: [usize; 2],
+    kernel: &[usize],
+    steps: ConvSteps,
+) -> Kernel {
+    reader.within(name, |reader| {
+        let weight = reader.kernel("weight", channels, kernel);
+        let bias = reader.tensor("bias", [channels[1]]);
+        Kernel::new(weight, bias, steps, reader.precision())
+    })
 }
 
 /// `shortcut(x) + conv(silu(norm(conv(silu(norm(x))))))`

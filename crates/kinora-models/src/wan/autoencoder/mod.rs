@@ -7,6 +7,7 @@
 mod decoder;
 mod encoder;
 mod fused;
+mod kernel;
 mod layers;
 mod resample;
 mod stream;
@@ -79,6 +80,7 @@ impl Autoencoder {
 
     fn read(config: &AutoencoderConfig, precision: Precision, reader: &mut Reader<'_>) -> Self {
         let (z, both) = (config.z_dim, 2 * config.z_dim);
+        reader.multiply_in(precision);
         Self {
             encoder: Encoder::read(config, reader),
             encoder_out: reader.linear_of("quant_conv", &[both, both, 1, 1, 1]),

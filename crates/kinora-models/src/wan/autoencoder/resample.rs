@@ -6,43 +6,53 @@
 //!
 //! Follows `WanResample`, `AvgDown3D` and `DupUp3D` of diffusers' `autoencoder_kl_wan.py`.
 
-use burn::module::{Module, Param};
+use burn::module::Module;
 use burn::tensor::Tensor;
-use kinora_kernels::{ConvSteps, conv3d_strided};
+use kinora_kernels::{ConvSteps, Precision};
 
 use super::fused;
-use super::layers::CausalConv;
+use super::kernel::Kernel;
+use super::layers::{CausalConv, read_kernel};
 use super::stream::Pass;
 use crate::wan::weights::Reader;
 
 /// Half the rows and columns, and half the frames where `over_frames` is there.
 #[derive(Module, Debug)]
 pub(super) struct Downsample {
-    over_space: StridedConv,
-    over_frames: Option<StridedConv>,
+    #[module(skip)]
+    over_space: Kernel,
+    #[module(skip)]
+    over_frames: Option<Kernel>,
 }
 
 impl Downsample {
     pub(super) fn read(reader: &mut Reader<'_>, channels: usize, halves_frames: bool) -> Self {
-        let time = [2, 1, 1];
+        let mut read = |name, kernel: &[usize], stride| {
+            let steps = ConvSteps {
+                stride,
+                padding: [0; 2],
+            };
+            read_kernel(reader, name, [channels; 2], kernel, steps)
+        };
         Self {
-            over_space: StridedConv::read(reader, "resample.1", channels, &[3; 2], [1, 2, 2]),
-            over_frames: halves_frames
-                .then(|| StridedConv::read(reader, "time_conv", channels, &[3, 1, 1], time)),
+            over_space: read("resample.1", &[3; 2], [1, 2, 2]),
+            over_frames: halves_frames.then(|| read("time_conv", &[3, 1, 1], [2, 1, 1])),
         }
     }
 
     pub(super) fn forward(&self, x: Tensor<5>, pass: &mut Pass<'_>) -> Tensor<5> {
-        let x = self.over_space.forward(with_border(x), pass);
+        let x = self.over_space.convolve(vec![with_border(x)], 0);
         let Some(over_frames) = &self.over_frames else {
             return x;
         };
         let [_, frames, ..] = x.dims();
         let last = x.clone().narrow(1, frames - 1, 1);
-        match pass.tail().replace(last) {
-            None => x,
-            Some(before) => over_frames.forward(Tensor::cat(vec![before, x], 1), pass),
+        let mut parts = std::mem::replace(pass.tail(), vec![last]);
+        if parts.is_empty() {
+            return x;
         }
+        parts.push(x);
+        over_frames.convolve(parts, 0)
     }
 }
 
@@ -53,37 +63,6 @@ fn with_border(x: Tensor<5>) -> Tensor<5> {
     let row = Tensor::zeros([batch, frames, 1, width, channels], &device);
     let column = Tensor::zeros([batch, frames, height + 1, 1, channels], &device);
     Tensor::cat(vec![Tensor::cat(vec![x, row], 2), column], 3)
-}
-
-#[derive(Module, Debug)]
-struct StridedConv {
-    weight: Param<Tensor<5>>,
-    bias: Param<Tensor<1>>,
-    stride: [usize; 3],
-}
-
-impl StridedConv {
-    fn read(
-        reader: &mut Reader<'_>,
-        name: &str,
-        channels: usize,
-        kernel: &[usize],
-        stride: [usize; 3],
-    ) -> Self {
-        reader.within(name, |reader| Self {
-            weight: Param::from_tensor(reader.kernel("weight", [channels; 2], kernel)),
-            bias: Param::from_tensor(reader.tensor("bias", [channels])),
-            stride,
-        })
-    }
-
-    fn forward(&self, x: Tensor<5>, pass: &Pass<'_>) -> Tensor<5> {
-        let steps = ConvSteps {
-            stride: self.stride,
-            padding: [0; 2],
-        };
-        conv3d_strided(x, self.weight.val(), self.bias.val(), steps, pass.precision)
-    }
 }
 
 /// Twice the rows and columns, and twice the frames where `over_frames` is there.
@@ -125,7 +104,7 @@ impl Upsample {
             }
             None => x,
         };
-        self.over_space.forward(x, pass)
+        self.over_space.forward(x)
     }
 }
 
@@ -136,10 +115,9 @@ impl Upsample {
 /// than half of the products, and nothing is doubled in memory.
 #[derive(Module, Debug)]
 struct DoublingConv {
-    /// `[1, 2, 2, channels_in, 4 · channels_out]`
-    weight: Param<Tensor<5>>,
-    /// `[4 · channels_out]`
-    bias: Param<Tensor<1>>,
+    /// Weight `[1, 2, 2, channels_in, 4 · channels_out]`.
+    #[module(skip)]
+    kernel: Kernel,
 }
 
 impl DoublingConv {
@@ -147,24 +125,28 @@ impl DoublingConv {
         reader.within(name, |reader| {
             let weight = reader.kernel("weight", channels, &[3; 2]);
             let bias = reader.tensor("bias", [channels[1]]);
-            Self {
-                // A stand-in of a reader that only checks has one tap.
-                weight: Param::from_tensor(match weight.dims() {
-                    [_, 3, 3, ..] => for_four(weight),
-                    _ => weight,
-                }),
-                bias: Param::from_tensor(bias.repeat(&[4])),
-            }
+            // A stand-in of a reader that only checks has one tap.
+            let weight = match weight.dims() {
+                [_, 3, 3, ..] => for_four(weight),
+                _ => weight,
+            };
+            Self::new(weight, bias, reader.precision())
         })
     }
 
-    fn forward(&self, x: Tensor<5>, pass: &Pass<'_>) -> Tensor<5> {
+    /// `weight` for four pixels, `bias` for one.
+    fn new(weight: Tensor<5>, bias: Tensor<1>, precision: Precision) -> Self {
         let steps = ConvSteps {
             stride: [1; 3],
             padding: [1; 2],
         };
-        let (weight, bias) = (self.weight.val(), self.bias.val());
-        fused::spread(conv3d_strided(x, weight, bias, steps, pass.precision))
+        Self {
+            kernel: Kernel::new(weight, bias.repeat(&[4]), steps, precision),
+        }
+    }
+
+    fn forward(&self, x: Tensor<5>) -> Tensor<5> {
+        fused::spread(self.kernel.convolve(vec![x], 0))
     }
 }
 
@@ -246,7 +228,7 @@ impl Shortcut {
 mod tests {
     use super::*;
     use burn::tensor::{Device, Distribution};
-    use kinora_kernels::{Activation, Precision, conv3d};
+    use kinora_kernels::{Activation, conv3d};
 
     #[test]
     fn four_small_convolutions_give_that_of_doubled_pixels() {
@@ -269,12 +251,8 @@ mod tests {
                 Activation::None,
                 exact,
             );
-            let ours = DoublingConv {
-                weight: Param::from_tensor(for_four(weight.clone())),
-                bias: Param::from_tensor(bias.clone().repeat(&[4])),
-            };
-            let mut memory = super::super::stream::Memory::default();
-            let ours = ours.forward(x, &memory.pass(true, exact));
+            let ours = DoublingConv::new(for_four(weight.clone()), bias.clone(), exact);
+            let ours = ours.forward(x);
             assert_eq!(ours.dims(), plain.dims());
             let worst = crate::weights::floats((ours - plain).abs().max())[0];
             assert!(worst < 1e-4, "{worst}");

@@ -9,7 +9,7 @@ use crate::Error;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Memory {
     /// The last frames that each convolution over frames has seen, in the order in which the network runs them.
-    tails: Vec<Option<Tensor<5>>>,
+    tails: Vec<Vec<Tensor<5>>>,
     /// `[batch, height, width]` of the pieces, once there was one.
     size: Option<[usize; 3]>,
 }
@@ -53,7 +53,7 @@ impl Memory {
 /// One walk through a network, layer by layer.
 #[derive(Debug)]
 pub(super) struct Pass<'a> {
-    tails: &'a mut Vec<Option<Tensor<5>>>,
+    tails: &'a mut Vec<Vec<Tensor<5>>>,
     next: usize,
     /// Whether this is the frame that begins the clip, which goes alone.
     pub(super) first: bool,
@@ -61,12 +61,22 @@ pub(super) struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// The memory of the layer that is run now.
-    pub(super) fn tail(&mut self) -> &mut Option<Tensor<5>> {
+    /// Where in the network the walk is.
+    pub(super) const fn place(&self) -> usize {
+        self.next
+    }
+
+    /// Goes back to a place where it was, with the frames that follow.
+    pub(super) const fn go_to(&mut self, place: usize) {
+        self.next = place;
+    }
+
+    /// The memory of the layer that is run now: parts that follow one another.
+    pub(super) fn tail(&mut self) -> &mut Vec<Tensor<5>> {
         let index = self.next;
         self.next += 1;
         if self.tails.len() == index {
-            self.tails.push(None);
+            self.tails.push(Vec::new());
         }
         &mut self.tails[index]
     }

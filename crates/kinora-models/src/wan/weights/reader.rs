@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
-use kinora_kernels::{Int8Matrix, takes_stored};
+use kinora_kernels::{Int8Matrix, Precision, takes_stored};
 
 use super::encoding::Encoding;
 use super::storage::Storage;
@@ -22,6 +22,8 @@ const BLOCKS: [&str; 4] = ["blocks", "vace_blocks", "encoder.layers", "block"];
 pub struct Reader<'a> {
     checkpoint: &'a Checkpoint,
     device: &'a Device,
+    /// What convolutions multiply in.
+    precision: Precision,
     /// Where the names of the network's next layers stand.
     path: Vec<String>,
     /// Of a reader that only checks.
@@ -44,6 +46,7 @@ impl<'a> Reader<'a> {
         Self {
             checkpoint,
             device,
+            precision: Precision::F32,
             path: Vec::new(),
             notes: None,
         }
@@ -52,6 +55,16 @@ impl<'a> Reader<'a> {
     /// Where the network's tensors go.
     pub fn device(&self) -> &Device {
         self.device
+    }
+
+    /// Says in which precision the network will multiply: kernels of convolutions are packed for it as they are read.
+    pub fn multiply_in(&mut self, precision: Precision) {
+        self.precision = precision;
+    }
+
+    /// What convolutions multiply in.
+    pub const fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// What `build` makes of the tensors whose names begin with `name` and a dot.

@@ -43,6 +43,10 @@ impl StoredMatrix for Stored {
     fn decode(&self, row: usize, start: usize, out: &mut [f32]) {
         self.decode_row(row, start, out);
     }
+
+    fn bf16(&self, row: usize, start: usize, len: usize) -> Option<&[u16]> {
+        self.bf16_row(row, start, len)
+    }
 }
 
 impl Stored {

@@ -174,6 +174,16 @@ impl Stored {
         }
     }
 
+    /// The bits of the numbers `start..start + len` of a row that is in bf16, if the file has them where they can be read in place.
+    pub(super) fn bf16_row(&self, row: usize, start: usize, len: usize) -> Option<&[u16]> {
+        let is_plain = self.encoding() == Some(Encoding::Bf16) && self.scales.is_empty();
+        if !is_plain || cfg!(target_endian = "big") {
+            return None;
+        }
+        let first = 2 * (row * self.columns() + start);
+        bytemuck::try_cast_slice(&self.bytes.get()[first..][..2 * len]).ok()
+    }
+
     fn readable(&self) -> Encoding {
         self.encoding().unwrap_or_else(|| {
             panic!(
