@@ -5,8 +5,10 @@ use std::sync::Arc;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::Tensor;
+use half::bf16;
+use half::slice::HalfFloatSliceExt;
 
-use crate::cpu::{Activation, ClipSize, PackedConv};
+use crate::cpu::{Activation, ClipSize, Frames, PackedConv};
 use crate::flex::{floats, overwritten, tensor};
 
 /// `activation(conv(parts, weight) + bias)`, where the parts of a clip follow one another in time. They are not joined in memory, and the
@@ -14,7 +16,7 @@ use crate::flex::{floats, overwritten, tensor};
 ///
 /// # Shapes
 ///
-/// - `parts`: `[batch, frames of the part, height, width, channels_in]`, one to three
+/// - `parts`: `[batch, frames of the part, height, width, channels_in]`, one to three, of f32 or of bf16
 /// - `zeros`: frames of zeros before the first part
 /// - `bias`: `[channels_out]`
 /// - output: `[batch, frames, height, width, channels_out]`, each axis `(in + padding − kernel) / stride + 1`
@@ -95,10 +97,17 @@ impl KeptConvOps for Flex {
         let [frames, height, width] = shape.size_out();
         let sizes = [shape.batch, frames, height, width, shape.channels_out];
         let mut out = overwritten(sizes.iter().product());
-        let parts: Vec<&[f32]> = parts.iter().map(floats).collect();
+        let parts: Vec<Frames<'_>> = parts.iter().map(numbers).collect();
         kept.weight
             .convolve(size, &parts, Some(floats(&bias)), kept.activation, &mut out);
         tensor(out, sizes)
+    }
+}
+
+fn numbers(part: &FloatTensor<Flex>) -> Frames<'_> {
+    match part.as_slice::<bf16>() {
+        Some(values) => Frames::Bf16(values.reinterpret_cast()),
+        None => Frames::F32(floats(part)),
     }
 }
 

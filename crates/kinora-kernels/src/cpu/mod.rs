@@ -78,6 +78,7 @@ mod reference;
 mod residual;
 mod resize;
 mod rope;
+mod rounding;
 mod rows;
 mod scratch;
 mod warp;
@@ -88,7 +89,7 @@ pub use attention::{
     attention_forward_at,
 };
 pub use conv::{
-    ClipSize, Conv3dShape, PackedConv, conv3d_backward_input, conv3d_backward_weight,
+    ClipSize, Conv3dShape, Frames, PackedConv, conv3d_backward_input, conv3d_backward_weight,
     conv3d_forward,
 };
 pub use gemm::{
@@ -104,5 +105,6 @@ pub use peak::{peak_gflops, peak_int8_gops};
 pub use residual::{gate_residual_backward, gate_residual_forward};
 pub use resize::{CubicShape, Pixel, cubic_to_bytes};
 pub use rope::{HeadsShape, rms_norm_rope_backward, rms_norm_rope_forward};
+pub use rounding::round_to_bf16;
 pub use rows::{GroupedRows, sum_rows};
 pub use warp::{WarpShape, warp_backward, warp_forward};

@@ -8,8 +8,9 @@ use std::arch::x86_64::{
     __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_maskz_loadu_ps, _mm512_store_si512,
 };
 
-use super::clip::Clip;
+use super::clip::{Clip, Frames};
 use super::walk::{Ending, Walk};
+use super::window::pair;
 use crate::cpu::gemm::Ahead;
 use crate::cpu::gemm::amx::{Finishing, Lanes, Sums, TileConfig, finish, multiply_rows};
 use crate::cpu::gemm::block::Out;
@@ -152,10 +153,18 @@ fn round(walk: &Walk, x: &Clip<'_>) -> Scratch {
         let pixel = channels / 2;
         let margin = walk.before[2] * pixel;
         let line_in = columns_in * walk.channels_in;
-        let source = &x.frame(b * frames_in + t)[y * line_in..][..line_in];
+        let source = x.frame(b * frames_in + t).part(y * line_in, line_in);
         let (inside, behind) = line[margin..].split_at_mut(columns_in * pixel);
-        // SAFETY: the machine has tiles, so it has AVX-512 with BF16; pixels are whole cache lines.
-        unsafe { round_row(source, walk.channels_in, inside) };
+        match source {
+            // SAFETY: the machine has tiles, so it has AVX-512 with BF16; pixels are whole cache lines.
+            Frames::F32(source) => unsafe { round_row(source, walk.channels_in, inside) },
+            Frames::Bf16(source) => {
+                let pixels = inside.chunks_exact_mut(pixel);
+                for (from, to) in source.chunks_exact(walk.channels_in).zip(pixels) {
+                    pair(from, to);
+                }
+            }
+        }
         behind.fill(0);
         line[..margin].fill(0);
     });

@@ -285,7 +285,7 @@ impl Part<'_> {
             let frame = batch * frames_in + frame + tap - walk.before[0];
             let column = left + start - walk.before[2];
             let from = (row * columns_in + column) * walk.channels_in;
-            let from = &x.frame(frame)[from..][..(end - start) * walk.channels_in];
+            let from = x.frame(frame).part(from, (end - start) * walk.channels_in);
             fill_line(plan.engine, from, walk.channels_in, inside);
         }
     }

@@ -17,10 +17,11 @@ mod way;
 #[cfg(target_arch = "x86_64")]
 mod window;
 
+pub use clip::Frames;
 pub use packed::{ClipSize, PackedConv};
 
 use clip::Clip;
-use patches::{Across, Patches, TurnedWeight};
+use patches::{Across, Patches, TurnedWeight, frames_of};
 use walk::{Ending, Walk};
 use way::Way;
 
@@ -348,8 +349,8 @@ pub(crate) fn conv3d_backward_weight_at(
             Epilogue::default(),
         );
     } else {
-        let clip = Clip::whole(x, shape.batch * shape.frames_in);
-        let left = Across(Patches::of_walk(&Walk::forward(&shape), clip));
+        let frames = frames_of(x, shape.batch * shape.frames_in);
+        let left = Across(Patches::of_walk(&Walk::forward(&shape), frames));
         product(
             engine,
             &left,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Conv3dShape;
-use super::clip::Clip;
+use super::clip::{Clip, Frames};
 use super::walk::{Ending, Walk};
 use super::way::Way;
 use crate::cpu::gemm::{Activation, Engine};
@@ -78,6 +78,12 @@ impl PackedConv {
         [self.layer.channels_in, self.layer.channels_out]
     }
 
+    /// Whether what goes in is rounded to bf16, so that nothing is lost where it comes so.
+    #[must_use]
+    pub const fn takes_bf16(&self) -> bool {
+        self.engine.is_bf16()
+    }
+
     /// Bytes that the packed form takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -107,7 +113,7 @@ impl PackedConv {
     pub fn convolve(
         &self,
         size: ClipSize,
-        parts: &[&[f32]],
+        parts: &[Frames<'_>],
         bias: Option<&[f32]>,
         activation: Activation,
         out: &mut [f32],

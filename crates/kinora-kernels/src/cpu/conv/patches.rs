@@ -1,7 +1,6 @@
 //! Views of a clip as the matrix of its patches, gathered tile by tile.
 
 use super::Conv3dShape;
-use super::clip::Clip;
 use super::walk::Walk;
 use crate::cpu::gemm::pack::{Direct, Source, Stage};
 
@@ -44,9 +43,18 @@ impl Axis {
 
 /// Lanes are pixels `[batch, frames, rows, columns]`; the summed axis is `[taps, channels]`.
 pub(super) struct Patches<'a> {
-    clip: Clip<'a>,
+    /// Counted over the batch.
+    frames: Vec<&'a [f32]>,
     axes: [Axis; 3],
     channels: usize,
+}
+
+/// The frames of a clip in one piece.
+pub(super) fn frames_of(data: &[f32], count: usize) -> Vec<&[f32]> {
+    let frame = data.len() / count.max(1);
+    (0..count)
+        .map(|index| &data[index * frame..][..frame])
+        .collect()
 }
 
 /// A pixel by its coordinates.
@@ -58,7 +66,7 @@ struct Pixel {
 
 impl<'a> Patches<'a> {
     /// What each output pixel reads of the input of a forward pass.
-    pub(super) fn of_walk(walk: &Walk, x: Clip<'a>) -> Self {
+    pub(super) fn of_walk(walk: &Walk, frames: Vec<&'a [f32]>) -> Self {
         let axes = std::array::from_fn(|axis| Axis {
             lanes: walk.size_out[axis],
             places: walk.size_in[axis],
@@ -68,7 +76,7 @@ impl<'a> Patches<'a> {
             reverse: false,
         });
         Self {
-            clip: x,
+            frames,
             axes,
             channels: walk.channels_in,
         }
@@ -86,7 +94,7 @@ impl<'a> Patches<'a> {
             reverse: true,
         });
         Self {
-            clip: Clip::whole(d_out, shape.batch * places[0]),
+            frames: frames_of(d_out, shape.batch * places[0]),
             axes,
             channels: shape.channels_out,
         }
@@ -126,7 +134,7 @@ impl<'a> Patches<'a> {
         let t_place = t.place(pixel.at[0], taps[0])?;
         let y_place = y.place(pixel.at[1], taps[1])?;
         let x_place = x.place(pixel.at[2], taps[2])?;
-        let frame = self.clip.frame(pixel.batch * t.places + t_place);
+        let frame = self.frames[pixel.batch * t.places + t_place];
         Some(&frame[(y_place * x.places + x_place) * self.channels..])
     }
 

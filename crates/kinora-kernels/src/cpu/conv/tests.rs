@@ -197,9 +197,27 @@ fn parts_and_frames_before_are_those_of_a_whole_clip() {
                     width: short.width,
                 };
                 let mut out = vec![9.0; whole.output_len()];
-                let parts = [&first[..], &others];
+                let parts = [Frames::F32(&first), Frames::F32(&others)];
                 packed.convolve(size, &parts, Some(&bias), Activation::None, &mut out);
                 assert_eq!(out, run(short, &there), "{name}");
+
+                // A part in bf16 is what its numbers are in f32.
+                let bits: Vec<u16> = others
+                    .iter()
+                    .map(|value| (value.to_bits() >> 16) as u16)
+                    .collect();
+                let cut: Vec<f32> = bits
+                    .iter()
+                    .map(|bits| f32::from_bits(u32::from(*bits) << 16))
+                    .collect();
+                let mut made = [Frames::F32(&cut), Frames::Bf16(&bits)].map(|others| {
+                    let mut out = vec![9.0; whole.output_len()];
+                    let parts = [Frames::F32(&first), others];
+                    packed.convolve(size, &parts, None, Activation::Silu, &mut out);
+                    out
+                });
+                let [in_f32, in_bf16] = &mut made;
+                assert_eq!(in_f32, in_bf16, "{name} in bf16");
             }
         }
     }

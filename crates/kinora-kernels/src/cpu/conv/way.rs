@@ -86,7 +86,8 @@ impl Way {
                     activation: ending.activation,
                     ..Epilogue::default()
                 };
-                let patches = Patches::of_walk(&walk, x);
+                let decoded = x.decoded();
+                let patches = Patches::of_walk(&walk, x.in_f32(&decoded));
                 let right = Operand::Packed(weight);
                 product(engine, &patches, m, walk.summed(), n, right, out, epilogue);
             }

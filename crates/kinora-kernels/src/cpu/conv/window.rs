@@ -6,6 +6,7 @@ use std::arch::x86_64::{
     _mm512_maskz_loadu_ps, _mm512_set1_epi32, _mm512_setzero_ps,
 };
 
+use super::clip::Frames;
 use crate::cpu::gemm::Engine;
 use crate::cpu::gemm::engine::STRIP;
 
@@ -170,24 +171,41 @@ fn as_bf16(words: __m512i) -> __m512bh {
 
 /// Writes pixels of `channels` numbers as words of the engine: as they are, or in pairs of bf16, the last with a zero where there is no
 /// partner.
-pub(super) fn fill_line(engine: Engine, from: &[f32], channels: usize, to: &mut [u32]) {
+pub(super) fn fill_line(engine: Engine, from: Frames<'_>, channels: usize, to: &mut [u32]) {
     let pixel = engine.words(channels);
     debug_assert_eq!(from.len() / channels.max(1) * pixel, to.len());
-    if !engine.is_bf16() {
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = from.to_bits();
-        }
-        return;
-    }
-    // SAFETY: the machine has the engine, and each run has the words for its numbers.
-    unsafe {
-        if channels.is_multiple_of(2) {
-            round(from, to);
-        } else {
-            for (from, to) in from.chunks_exact(channels).zip(to.chunks_exact_mut(pixel)) {
-                round(from, to);
+    // Where every number has a partner in its own pixel, a line is one long pixel.
+    let (channels, pixel) = match channels.is_multiple_of(engine.per_word()) {
+        true => (from.len().max(1), to.len().max(1)),
+        false => (channels, pixel),
+    };
+    for (index, to) in to.chunks_exact_mut(pixel).enumerate() {
+        match from.part(index * channels, channels.min(from.len())) {
+            Frames::F32(from) if !engine.is_bf16() => {
+                let bits = from.iter().map(|value| value.to_bits());
+                to.iter_mut().zip(bits).for_each(|(to, bits)| *to = bits);
             }
+            Frames::Bf16(from) if !engine.is_bf16() => {
+                let bits = from.iter().map(|bits| u32::from(*bits) << 16);
+                to.iter_mut().zip(bits).for_each(|(to, bits)| *to = bits);
+            }
+            // SAFETY: the machine has the engine, and the pixel has the words for its numbers.
+            Frames::F32(from) => unsafe { round(from, to) },
+            Frames::Bf16(from) => pair(from, to),
         }
+    }
+}
+
+/// Writes numbers in bf16 as pairs, and zeros behind the last.
+pub(super) fn pair(from: &[u16], to: &mut [u32]) {
+    let (pairs, rest) = from.as_chunks::<2>();
+    for (to, [low, high]) in to.iter_mut().zip(pairs) {
+        *to = u32::from(*low) | u32::from(*high) << 16;
+    }
+    let behind = &mut to[pairs.len()..];
+    behind.fill(0);
+    if let ([last], [to, ..]) = (rest, behind) {
+        *to = u32::from(*last);
     }
 }
 

@@ -39,6 +39,7 @@ pub(crate) use ahead::Ahead;
 pub(crate) use driver::{Operand, SharedWords, product};
 pub(crate) use engine::Engine;
 pub(crate) use epilogue::{finish_row, vector_level};
+pub(crate) use pack_bf16::rounded;
 
 use super::level::{Level, Precision, level};
 use super::matrix::MatRef;

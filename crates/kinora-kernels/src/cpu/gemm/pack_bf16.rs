@@ -99,7 +99,7 @@ fn pair(first: f32, second: f32) -> u32 {
 
 /// The bits of the nearest bf16, ties to even. What is no number stays none.
 #[inline(always)]
-fn rounded(value: f32) -> u32 {
+pub(crate) fn rounded(value: f32) -> u32 {
     let bits = value.to_bits();
     let nearest = bits.wrapping_add(0x7FFF + (bits >> 16 & 1)) >> 16;
     // Cut off, the bits that say so could be lost: one is set in any case.

@@ -7,6 +7,7 @@
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{Tensor, TensorData, activation};
+use half::bf16;
 use kinora_kernels::{Activation, cpu, overwritten, takes_stored};
 use rayon::prelude::*;
 
@@ -15,11 +16,11 @@ use crate::layers::RmsNorm;
 /// Numbers that a thread takes at a time: rows in and out lie in the second-level cache.
 const RUN: usize = 1 << 14;
 
-/// `silu(norm(x))`
-pub(super) fn silu_normed(x: Tensor<5>, norm: &RmsNorm) -> Tensor<5> {
+/// `silu(norm(x))`, on the processor rounded to bf16 if so asked.
+pub(super) fn silu_normed(x: Tensor<5>, norm: &RmsNorm, rounded: bool) -> Tensor<5> {
     if takes_stored(&x.device()) {
         let weight = norm.weight().into_dispatch();
-        let normed = Dispatch::silu_normed(x.into_dispatch(), weight, norm.epsilon());
+        let normed = Dispatch::silu_normed(x.into_dispatch(), weight, norm.epsilon(), rounded);
         return Tensor::from_dispatch(normed);
     }
     activation::silu(norm.forward(x))
@@ -56,6 +57,7 @@ trait FusedOps: Backend {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         epsilon: f32,
+        rounded: bool,
     ) -> FloatTensor<Self>;
 
     /// [`spread`].
@@ -67,10 +69,21 @@ impl FusedOps for Flex {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         epsilon: f32,
+        rounded: bool,
     ) -> FloatTensor<Self> {
         let [x, weight] = [x, weight].map(|tensor| tensor.to_contiguous());
-        let mut out = overwritten(x.shape().num_elements());
-        silu_of_normed(floats(&x), floats(&weight), epsilon, &mut out);
+        let (values, weight) = (floats(&x), floats(&weight));
+        if rounded {
+            let mut out = vec![bf16::ZERO; values.len()];
+            silu_of_normed(values, weight, epsilon, &mut out, |run, out| {
+                cpu::round_to_bf16(run, out);
+            });
+            return FloatTensor::<Flex>::from_data(TensorData::new(out, x.shape()));
+        }
+        let mut out = overwritten(values.len());
+        silu_of_normed(values, weight, epsilon, &mut out, |run, out| {
+            out.copy_from_slice(run);
+        });
         tensor(out, x.shape())
     }
 
@@ -100,15 +113,21 @@ impl FusedOps for Flex {
     }
 }
 
-/// `out = silu(x / √(mean(x²) + epsilon) · weight)` of each row.
-fn silu_of_normed(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
+/// `silu(x / √(mean(x²) + epsilon) · weight)` of each row; `keep` writes what becomes of some rows.
+fn silu_of_normed<T: Send>(
+    x: &[f32],
+    weight: &[f32],
+    epsilon: f32,
+    out: &mut [T],
+    keep: impl Fn(&[f32], &mut [T]) + Sync,
+) {
     let channels = weight.len();
     let rows = (RUN / channels).max(1);
     let run = rows * channels;
-    let scratch = || (vec![0.0; run], vec![0.0; rows]);
+    let scratch = || (vec![0.0; run], vec![0.0; run], vec![0.0; rows]);
     x.par_chunks(run)
         .zip(out.par_chunks_mut(run))
-        .for_each_init(scratch, |(normed, rstd), (x, out)| {
+        .for_each_init(scratch, |(normed, active, rstd), (x, out)| {
             let tokens = x.len() / channels;
             let shape = cpu::HeadsShape {
                 batch: 1,
@@ -116,9 +135,11 @@ fn silu_of_normed(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
                 heads: 1,
                 head_dim: channels,
             };
-            let (normed, rstd) = (&mut normed[..x.len()], &mut rstd[..tokens]);
+            let (normed, active) = (&mut normed[..x.len()], &mut active[..x.len()]);
+            let rstd = &mut rstd[..tokens];
             cpu::rms_norm_rope_forward(shape, x, weight, None, epsilon, normed, rstd);
-            cpu::activation_forward(Activation::Silu, normed, out);
+            cpu::activation_forward(Activation::Silu, normed, active);
+            keep(active, out);
         });
 }
 
@@ -152,7 +173,12 @@ mod tests {
             let x = random([batch, frames, side, side, channels]);
             let norm = RmsNorm::from_weight(random([channels]), 1e-26);
             let plain = activation::silu(norm.forward(x.clone()));
-            assert_close(silu_normed(x, &norm), plain);
+            assert_close(silu_normed(x.clone(), &norm, false), plain.clone());
+            let rounded = silu_normed(x, &norm, true).into_data();
+            let rounded = rounded.as_slice::<bf16>().unwrap();
+            for (rounded, plain) in rounded.iter().zip(crate::weights::floats(plain)) {
+                assert!((rounded.to_f32() - plain).abs() <= plain.abs() / 200.0 + 1e-5);
+            }
         }
     }
 

@@ -63,6 +63,14 @@ impl Kernel {
         }
     }
 
+    /// Whether what goes in may come in bf16, to which it is rounded in any case.
+    pub(super) fn takes_bf16(&self) -> bool {
+        match &self.weight {
+            Form::Packed(packed) => packed.takes_bf16(),
+            Form::Plain(_) => false,
+        }
+    }
+
     /// The convolution of the parts of a clip, which follow one another, after `zeros` frames of zeros.
     ///
     /// # Shapes

@@ -66,7 +66,7 @@ impl CausalConv {
     ) -> Tensor<5> {
         let x = match norm {
             None => x,
-            Some(norm) => fused::silu_normed(x, norm),
+            Some(norm) => fused::silu_normed(x, norm, self.kernel.takes_bf16()),
         };
         let before = self.kernel.frames() - 1;
         let tail = pass.tail();
