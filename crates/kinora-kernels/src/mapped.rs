@@ -3,7 +3,7 @@
 //! It stands here and not beside the weight files because mapping needs `unsafe`.
 
 use std::fs::File;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::Path;
 
 use memmap2::Mmap;
@@ -36,6 +36,26 @@ impl MappedFile {
         let map = unsafe { Mmap::map(&file) }?;
         Ok(Self { map: Some(map) })
     }
+
+    /// Lets go of the pages that lie in a range: they are read again when they are touched.
+    ///
+    /// # Panics
+    ///
+    /// When the file does not have the range.
+    pub fn forget(&self, range: Range<usize>) {
+        assert!(range.end <= self.len(), "{range:?} of {} bytes", self.len());
+        #[cfg(unix)]
+        if let Some(map) = &self.map {
+            // Whole pages, of any size that there is.
+            const PAGE: usize = 64 << 10;
+            let start = range.start.next_multiple_of(PAGE);
+            let len = (range.end / PAGE * PAGE).saturating_sub(start);
+            // SAFETY: nobody writes to the mapping, so what is read again is what was there. Where the system refuses, the pages stay.
+            let _ = unsafe {
+                map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, len)
+            };
+        }
+    }
 }
 
 impl Deref for MappedFile {
@@ -58,6 +78,14 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             assert_eq!(&*MappedFile::open(&path).unwrap(), bytes);
         }
+        let bytes: Vec<u8> = (0..300_000_u32).map(|index| (index % 251) as u8).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        let file = MappedFile::open(&path).unwrap();
+        for range in [0..300_000, 7..200_000, 5..9, 0..0] {
+            assert_eq!(*file, bytes);
+            file.forget(range);
+        }
+        assert_eq!(*file, bytes);
         assert!(MappedFile::open(&folder.path().join("absent")).is_err());
     }
 }

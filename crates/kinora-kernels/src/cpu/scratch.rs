@@ -1,6 +1,6 @@
 //! Aligned working memory that a thread keeps between calls.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::cell::RefCell;
 use std::ptr::NonNull;
 
@@ -25,16 +25,15 @@ impl AlignedWords {
     pub(crate) fn new(len: usize) -> Self {
         let len = len.max(16);
         let layout = Self::layout(len);
+        // Zeroed memory that is new from the system is not touched before threads write it, each its part.
         // SAFETY: the layout has a size above zero.
-        let raw = unsafe { alloc(layout) };
+        let raw = unsafe { alloc_zeroed(layout) };
         if layout.align() == HUGE && !raw.is_null() {
             advise_huge(raw, layout.size());
         }
         let Some(ptr) = NonNull::new(raw.cast::<u32>()) else {
             handle_alloc_error(layout)
         };
-        // SAFETY: the block is `len` words long.
-        unsafe { ptr.as_ptr().write_bytes(0, len) };
         Self { ptr, len }
     }
 

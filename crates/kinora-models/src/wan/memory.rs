@@ -3,6 +3,8 @@
 //! Weights are counted; what the networks hold beside them is estimated from the tensors that live at the same time where
 //! each network is widest.
 
+use kinora_kernels::cpu;
+
 use super::conditioning::Conditioning;
 use super::config::ImageConfig;
 use super::folder::Folder;
@@ -11,7 +13,7 @@ use super::prompt::TEXT_TOKENS;
 use super::tiles::Tiling;
 use crate::{KnownFrames, StageMemory};
 
-/// Networks run in f32; so are the weights of convolutions. Those of linear layers stay as they are stored.
+/// Networks run in f32. The weights of linear layers stay as they are stored.
 const BYTES: u64 = 4;
 /// Clips are sampled with a prompt and a negative one.
 const PROMPTS: u64 = 2;
@@ -20,8 +22,8 @@ const PROMPTS: u64 = 2;
 const WIDE_TENSORS: u64 = 8;
 /// Hidden tensors of a perceptron that live at once.
 const HIDDEN_TENSORS: u64 = 2;
-/// Tensors of a frame's full size that live at once in the last blocks of the decoder.
-const FULL_TENSORS: u64 = 5;
+/// Tensors of a frame's full size that live at once in the last blocks of the decoder, and what the allocator holds between them.
+const FULL_TENSORS: u64 = 12;
 /// Frames that a convolution over frames remembers.
 const TAIL: u64 = 2;
 
@@ -177,9 +179,10 @@ fn encode(folder: &Folder, size: [usize; 2], frames: usize) -> [u64; 2] {
     let latents = (size[0] / stride * (size[1] / stride) * latent_frames(folder, frames)) as u64;
     let kept = latents * beside_channels(folder) as u64;
     let channels = config.base_dim * config.dim_mult[0];
+    let frames = folder.autoencoder.temporal_stride();
     [
         vae_weights(folder),
-        kept + at_full_size(folder, size, channels),
+        kept + at_full_size(folder, size, channels, frames),
     ]
 }
 
@@ -188,24 +191,29 @@ fn decode(folder: &Folder, size: [usize; 2]) -> [u64; 2] {
     let channels = config.decoder_dim() * config.dim_mult[0];
     [
         vae_weights(folder),
-        contexts(folder) + at_full_size(folder, size, channels),
+        // Large frames go through one by one.
+        contexts(folder) + at_full_size(folder, size, channels, 1),
     ]
 }
 
 fn vae_weights(folder: &Folder) -> u64 {
-    part(folder, "vae").map_or(0, |part| part.elements.saturating_mul(BYTES))
+    part(folder, "vae").map_or(0, |part| part.elements.saturating_mul(rounded_bytes()))
 }
 
-/// What one direction of the autoencoder holds, which is widest where frames have their full size.
-fn at_full_size(folder: &Folder, size: [usize; 2], channels: usize) -> u64 {
+/// Bytes of a weight of a convolution, and of a number that one remembers.
+fn rounded_bytes() -> u64 {
+    if cpu::level().has_bf16() { 2 } else { BYTES }
+}
+
+/// What one direction of the autoencoder holds, which is widest where frames have their full size: `frames` of them at once.
+fn at_full_size(folder: &Folder, size: [usize; 2], channels: usize, frames: usize) -> u64 {
     let config = &folder.autoencoder;
     let patch = config.patch();
     let full = (size[0] / patch * (size[1] / patch)) as u64;
-    let frames = config.temporal_stride() as u64;
     let frame = full * channels as u64;
     // Two in each block, and the last one.
     let convolutions = 2 * (config.num_res_blocks as u64 + 1) + 1;
     // Each smaller size has twice the channels on a quarter of the places: half, and all of them together as much again.
     let tails = 2 * convolutions * TAIL * frame;
-    tails + FULL_TENSORS * frames * frame
+    tails * rounded_bytes() / BYTES + FULL_TENSORS * frames as u64 * frame
 }

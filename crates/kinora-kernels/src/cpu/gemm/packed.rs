@@ -192,7 +192,9 @@ impl PackedOnce {
         self.0.kept.get_or_init(|| {
             let bytes = PackedMatrix::bytes_of(matrix.columns(), matrix.rows(), precision);
             let share = Share::take(bytes)?;
-            Some((PackedMatrix::pack_stored(matrix, precision), Some(share)))
+            let packed = PackedMatrix::pack_stored(matrix, precision);
+            matrix.set_aside();
+            Some((packed, Some(share)))
         });
         self.made().filter(|packed| packed.fits(precision))
     }

@@ -32,6 +32,9 @@ pub trait StoredMatrix: std::fmt::Debug + Send + Sync {
     fn bf16(&self, _row: usize, _start: usize, _len: usize) -> Option<&[u16]> {
         None
     }
+
+    /// Says that the stored form will hardly be read again, since another is kept: what a file holds need not stay in memory.
+    fn set_aside(&self) {}
 }
 
 /// `c = act(a·bᵀ + bias)`.

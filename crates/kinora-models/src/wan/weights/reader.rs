@@ -210,6 +210,8 @@ impl<'a> Reader<'a> {
             None => self.stand_in(),
             Some(found) => {
                 let turned = transposed(&found);
+                // Now it is in memory in another form.
+                found.bytes.forget();
                 let values = taps_first(&turned, taps.iter().product(), channels_out);
                 let [frames, height, width] = taps;
                 let shape = [frames, height, width, channels_in, channels_out];

@@ -47,6 +47,10 @@ impl StoredMatrix for Stored {
     fn bf16(&self, row: usize, start: usize, len: usize) -> Option<&[u16]> {
         self.bf16_row(row, start, len)
     }
+
+    fn set_aside(&self) {
+        self.bytes.forget();
+    }
 }
 
 impl Stored {

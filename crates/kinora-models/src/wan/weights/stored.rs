@@ -26,6 +26,13 @@ impl Bytes {
         }
     }
 
+    /// Lets the memory of what a file holds be used for something else, until it is read again.
+    pub(super) fn forget(&self) {
+        if let Self::Mapped { file, range } = self {
+            file.forget(range.clone());
+        }
+    }
+
     /// A part of them.
     pub(super) fn part(&self, part: Range<usize>) -> Self {
         match self {
