@@ -13,7 +13,7 @@ pub use mimalloc::MiMalloc as Allocator;
 const PURGE_DELAY: mi_option_t = 15;
 
 /// For how long a process that samples and decodes should keep freed memory: the next window or frame asks for it again.
-pub const MEMORY_KEPT: Duration = Duration::from_secs(1);
+pub const MEMORY_KEPT: Duration = Duration::from_secs(10);
 
 /// Lets the process keep freed memory for so long before the system has it back; `None` for good. A mapping that was handed back in part
 /// also loses its huge pages. Does nothing where [`Allocator`] is not the global one.

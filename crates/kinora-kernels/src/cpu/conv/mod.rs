@@ -10,6 +10,7 @@ mod clip;
 mod direct;
 mod packed;
 mod patches;
+mod shifted;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -22,10 +23,11 @@ pub use packed::{ClipSize, PackedConv};
 
 use clip::Clip;
 use patches::{Across, Patches, TurnedWeight, frames_of};
+use shifted::Shifted;
 use walk::{Ending, Walk};
 use way::Way;
 
-use super::gemm::pack::Source;
+use super::gemm::pack::{Source, engine_is_512};
 use super::gemm::{Activation, Engine, Epilogue, Operand, product};
 use super::level::{Level, Precision, level};
 use super::matrix::MatRef;
@@ -348,6 +350,13 @@ pub(crate) fn conv3d_backward_weight_at(
             d_weight,
             Epilogue::default(),
         );
+    } else if engine_is_512(engine)
+        && let Some(shifted) = Shifted::new(&shape, x, d_out)
+    {
+        let k = shifted.summed();
+        let right = MatRef::new(&shifted.gradients, k, n).t();
+        let (right, plain) = (Operand::Source(&right), Epilogue::default());
+        product(engine, &shifted, m, k, n, right, d_weight, plain);
     } else {
         let frames = frames_of(x, shape.batch * shape.frames_in);
         let left = Across(Patches::of_walk(&Walk::forward(&shape), frames));

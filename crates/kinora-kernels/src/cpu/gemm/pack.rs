@@ -251,7 +251,8 @@ unsafe fn pack_panels(
     );
 }
 
-const fn engine_is_512(engine: Engine) -> bool {
+/// Whether tiles pass through vectors of 512 bits.
+pub(crate) const fn engine_is_512(engine: Engine) -> bool {
     matches!(
         engine,
         Engine::Avx512 | Engine::Avx512Bf16 | Engine::AmxBf16
