@@ -36,19 +36,25 @@ impl<'a> Frames<'a> {
     }
 }
 
+/// The frames of a clip in one piece.
+pub(super) fn frames_of(data: &[f32], count: usize) -> Vec<&[f32]> {
+    let frame = data.len() / count.max(1);
+    (0..count)
+        .map(|index| &data[index * frame..][..frame])
+        .collect()
+}
+
 /// The frames of all clips of a batch, `[height, width, channels]` each.
 pub(super) struct Clip<'a> {
     frames: Vec<Frames<'a>>,
 }
 
 impl<'a> Clip<'a> {
-    /// Frames one after another.
-    pub(super) fn whole(data: &'a [f32], frames: usize) -> Self {
-        let (data, frame) = (Frames::F32(data), data.len() / frames.max(1));
+    /// So many frames one after another.
+    pub(super) fn whole(data: &'a [f32], count: usize) -> Self {
+        let frames = frames_of(data, count).into_iter().map(Frames::F32);
         Self {
-            frames: (0..frames)
-                .map(|index| data.part(index * frame, frame))
-                .collect(),
+            frames: frames.collect(),
         }
     }
 

@@ -21,8 +21,8 @@ mod window;
 pub use clip::Frames;
 pub use packed::{ClipSize, PackedConv};
 
-use clip::Clip;
-use patches::{Across, Patches, TurnedWeight, frames_of};
+use clip::{Clip, frames_of};
+use patches::{Across, Patches, TurnedWeight};
 use shifted::Shifted;
 use walk::{Ending, Walk};
 use way::Way;

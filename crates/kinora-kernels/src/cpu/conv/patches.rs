@@ -1,6 +1,7 @@
 //! Views of a clip as the matrix of its patches, gathered tile by tile.
 
 use super::Conv3dShape;
+use super::clip::frames_of;
 use super::walk::Walk;
 use crate::cpu::gemm::pack::{Direct, Source, Stage};
 
@@ -47,14 +48,6 @@ pub(super) struct Patches<'a> {
     frames: Vec<&'a [f32]>,
     axes: [Axis; 3],
     channels: usize,
-}
-
-/// The frames of a clip in one piece.
-pub(super) fn frames_of(data: &[f32], count: usize) -> Vec<&[f32]> {
-    let frame = data.len() / count.max(1);
-    (0..count)
-        .map(|index| &data[index * frame..][..frame])
-        .collect()
 }
 
 /// A pixel by its coordinates.
