@@ -117,26 +117,26 @@ impl Decoder {
     pub(super) fn forward(&self, x: Tensor<5>, pass: &mut Pass<'_>) -> Tensor<5> {
         let x = self.conv_in.forward(x, pass);
         let x = self.middle.forward(x, pass);
-        self.from_stage(0, x, pass)
+        self.through_stages(0, x, pass)
     }
 
     /// The stages from the `index`-th on. Where frames are large they go through one after another, for all that follows remembers the
     /// frames before: then only one is in memory at each size.
-    fn from_stage(&self, index: usize, x: Tensor<5>, pass: &mut Pass<'_>) -> Tensor<5> {
+    fn through_stages(&self, index: usize, x: Tensor<5>, pass: &mut Pass<'_>) -> Tensor<5> {
         let [_, frames, height, width, channels] = x.dims();
         if frames > 1 && frames * height * width * channels > LARGE {
             let mut made = Vec::with_capacity(frames);
             let start = pass.place();
             for frame in x.split(1, 1) {
                 pass.go_to(start);
-                made.push(self.from_stage(index, frame, pass));
+                made.push(self.through_stages(index, frame, pass));
             }
             return Tensor::cat(made, 1);
         }
         match self.stages.get(index) {
             Some(stage) => {
                 let x = stage.forward(x, pass);
-                self.from_stage(index + 1, x, pass)
+                self.through_stages(index + 1, x, pass)
             }
             None => self.conv_out.forward_normed(x, Some(&self.norm), pass),
         }

@@ -21,7 +21,7 @@ enum Form {
     /// On the processor: in bf16 half of what the tensor takes.
     Packed(Arc<PackedConv>),
     /// `[frames, height, width, channels_in, channels_out]`
-    Plain(Tensor<5>),
+    Plain(Box<Tensor<5>>),
 }
 
 impl Kernel {
@@ -33,7 +33,7 @@ impl Kernel {
         precision: Precision,
     ) -> Self {
         let weight = match takes_stored(&weight.device()) {
-            false => Form::Plain(weight),
+            false => Form::Plain(Box::new(weight)),
             true => {
                 let [frames, height, width, channels_in, channels_out] = weight.dims();
                 let layer = Conv3dShape::layer(
@@ -87,7 +87,7 @@ impl Kernel {
                     let shape = [batch, zeros, height, width, channels];
                     parts.insert(0, Tensor::zeros(shape, &weight.device()));
                 }
-                let (weight, bias) = (weight.clone(), self.bias.clone());
+                let (weight, bias) = ((**weight).clone(), self.bias.clone());
                 let x = Tensor::cat(parts, 1);
                 conv3d_strided(x, weight, bias, self.steps, self.precision)
             }
