@@ -34,7 +34,7 @@ const FEWEST_CALLS: usize = 5;
 /// Each peak is measured for so long.
 const PEAK_TIME: Duration = Duration::from_millis(300);
 
-/// Between two turns: threads that spin for more work, for up to 5 ms on some processors, would take it from the other side.
+/// Between two turns: threads that spin for more work, for some milliseconds, would take it from the other side.
 const REST: Duration = Duration::from_millis(20);
 
 fn main() {

@@ -72,22 +72,10 @@ impl PackedConv {
         self.layer.kernel
     }
 
-    /// Channels that go in and that come out.
-    #[must_use]
-    pub const fn channels(&self) -> [usize; 2] {
-        [self.layer.channels_in, self.layer.channels_out]
-    }
-
     /// Whether what goes in is rounded to bf16, so that nothing is lost where it comes so.
     #[must_use]
     pub const fn takes_bf16(&self) -> bool {
         self.engine.is_bf16()
-    }
-
-    /// Bytes that the packed form takes.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.words.len() * size_of::<u32>()
     }
 
     /// The convolution of a clip of this size.
@@ -130,7 +118,8 @@ impl PackedConv {
 
 impl fmt::Debug for PackedConv {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kernel, channels) = (self.kernel(), self.channels());
-        write!(f, "{kernel:?} taps, {channels:?} for {:?}", self.engine)
+        let Self { layer, engine, .. } = self;
+        let channels = [layer.channels_in, layer.channels_out];
+        write!(f, "{:?} taps, {channels:?} for {engine:?}", layer.kernel)
     }
 }

@@ -12,7 +12,7 @@ use crate::layers::RmsNorm;
 use crate::wan::config::AutoencoderConfig;
 use crate::wan::weights::Reader;
 
-/// Numbers of all frames above which they go on one by one: 16 MiB.
+/// 16 MiB: so much of a clip goes on at once.
 const LARGE: usize = 4 << 20;
 
 /// Residual blocks at one size, and the step to the next.
@@ -82,6 +82,9 @@ pub(super) struct Decoder {
     stages: Vec<Stage>,
     norm: RmsNorm,
     conv_out: CausalConv,
+    /// Numbers of all frames above which they go on one by one.
+    #[module(skip)]
+    large: usize,
 }
 
 impl Decoder {
@@ -109,6 +112,7 @@ impl Decoder {
                 stages,
                 norm: read_norm(reader, "norm_out", narrowest, 3),
                 conv_out: CausalConv::read(reader, "conv_out", outputs, &[3; 3]),
+                large: LARGE,
             }
         })
     }
@@ -124,7 +128,7 @@ impl Decoder {
     /// frames before: then only one is in memory at each size.
     fn through_stages(&self, index: usize, x: Tensor<5>, pass: &mut Pass<'_>) -> Tensor<5> {
         let [_, frames, height, width, channels] = x.dims();
-        if frames > 1 && frames * height * width * channels > LARGE {
+        if frames > 1 && frames * height * width * channels > self.large {
             let mut made = Vec::with_capacity(frames);
             let start = pass.place();
             for frame in x.split(1, 1) {
@@ -139,6 +143,36 @@ impl Decoder {
                 self.through_stages(index + 1, x, pass)
             }
             None => self.conv_out.forward_normed(x, Some(&self.norm), pass),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use burn::tensor::{Device, Distribution, Tensor};
+    use kinora_kernels::Precision;
+
+    use super::super::Autoencoder;
+
+    #[test]
+    fn frames_one_by_one_give_what_all_of_them_give() {
+        let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/wan");
+        for name in ["vae_2_1", "vae_2_1_deep", "vae_2_2"] {
+            for precision in [Precision::F32, Precision::Bf16] {
+                let device = Device::flex();
+                let mut model = Autoencoder::load(&goldens.join(name), &device, precision).unwrap();
+                let normal = Distribution::Normal(0.0, 1.0);
+                let shape = [1, model.config().z_dim, 4, 3, 5];
+                let latents = Tensor::<5>::random(shape, normal, &device);
+                let [all, single] = [usize::MAX, 0].map(|large| {
+                    model.decoder.large = large;
+                    crate::weights::floats(model.decode(latents.clone()).unwrap())
+                });
+                assert!(all.iter().any(|value| value.abs() < 1.0), "{name}");
+                assert_eq!(all, single, "{name} in {precision:?}");
+            }
         }
     }
 }
