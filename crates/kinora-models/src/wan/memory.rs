@@ -22,8 +22,10 @@ const PROMPTS: u64 = 2;
 const WIDE_TENSORS: u64 = 8;
 /// Hidden tensors of a perceptron that live at once.
 const HIDDEN_TENSORS: u64 = 2;
-/// Tensors of a frame's full size that live at once in the last blocks of the decoder, and what the allocator holds between them.
-const FULL_TENSORS: u64 = 12;
+/// Tensors of the frames' full size that live at once in the last blocks of the decoder.
+const FULL_TENSORS: u64 = 5;
+/// Frames that the allocator holds between them.
+const HELD_FRAMES: u64 = 7;
 /// Frames that a convolution over frames remembers.
 const TAIL: u64 = 2;
 
@@ -215,5 +217,5 @@ fn at_full_size(folder: &Folder, size: [usize; 2], channels: usize, frames: usiz
     let convolutions = 2 * (config.num_res_blocks as u64 + 1) + 1;
     // Each smaller size has twice the channels on a quarter of the places: half, and all of them together as much again.
     let tails = 2 * convolutions * TAIL * frame;
-    tails * rounded_bytes() / BYTES + FULL_TENSORS * frames as u64 * frame
+    tails * rounded_bytes() / BYTES + (FULL_TENSORS * frames as u64 + HELD_FRAMES) * frame
 }
